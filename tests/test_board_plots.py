@@ -106,9 +106,12 @@ def test_the_budget_stands_beside_the_lengths():
 
 def test_what_was_never_measured_has_no_line():
     lines = [{"step": 1, "sampler/chosen_success_frac": 0.25, "sampler/retired_frac": 0.5}]
-    assert drawn(draw_choice, lines)[1] == {"success rate before it": ([1], [25.0]), "of all: retired": ([1], [50.0])}
+    assert drawn(draw_choice, lines)[1] == {
+        "success rate before it": ([1], [25.0]),
+        "retired, of all problems": ([1], [50.0]),
+    }
     assert drawn(draw_audit, [{"step": 1, "audit/agreement_frac": None, "audit/correct_frac": 0.5}])[1] == {
-        "right by the audit": ([1], [50.0])
+        "right, by the audit": ([1], [50.0])
     }
 
 

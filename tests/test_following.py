@@ -114,5 +114,5 @@ def test_a_validation_without_problems_is_refused_before_anything_is_written(tmp
     assert main(["train", "--env", "data", "--set", "env.dataset=one", "--run", "run"]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "set env.validation_frac" in err
+    assert "set another env.validation_frac" in err
     assert not (tmp_path / "run").exists()

@@ -167,8 +167,8 @@ def draw_choice(axes: "Axes", lines: Lines) -> None:
             "episode/correct_frac": ("right in the step", BLUE, "-"),
             "sampler/chosen_success_frac": ("success rate before it", ORANGE, "-"),
             "sampler/chosen_new_frac": ("never tried before", GREY, ":"),
-            "sampler/tried_frac": ("of all: tried", GREY, "--"),
-            "sampler/retired_frac": ("of all: retired", GREEN, "--"),
+            "sampler/tried_frac": ("tried, of all problems", GREY, "--"),
+            "sampler/retired_frac": ("retired, of all problems", GREEN, "--"),
         },
     )
     axes.set(ylabel="%", title="Success on the chosen problems")
@@ -199,9 +199,9 @@ def draw_audit(axes: "Axes", lines: Lines) -> None:
         lines,
         {
             "audit/agreement_frac": ("agreement", BLUE, "-"),
-            "audit/correct_frac": ("right by the audit", GREEN, "-"),
-            "audit/false_accept_frac": ("of the wrong: accepted", ORANGE, "--"),
-            "audit/false_reject_frac": ("of the right: refused", GREY, "--"),
+            "audit/correct_frac": ("right, by the audit", GREEN, "-"),
+            "audit/false_accept_frac": ("accepted, of the wrong ones", ORANGE, "--"),
+            "audit/false_reject_frac": ("refused, of the right ones", GREY, "--"),
         },
     )
     axes.set(ylabel="completions, %", title="Verifier and audit")

@@ -82,7 +82,7 @@ def saying_how_to_go_on(how: Callable[[], str]) -> Iterator[None]:
 
 
 def command_line(args: argparse.Namespace, words: Sequence[str]) -> str:
-    """Return a command as it is typed, with the plugins that -p names for the command at hand."""
+    """Return a command to type, with the plugins that -p names for the present command."""
     return shlex.join(["kgym", *(word for name in args.loaded for word in ("-p", name)), *words])
 
 

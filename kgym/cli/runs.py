@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "if they are long)",
     )
     view.add_argument(
-        "--serve", action="store_true", help="serve a page that updates while the runs go on, to this machine alone"
+        "--serve", action="store_true", help="serve a page that follows the runs in progress, to this machine alone"
     )
     view.add_argument("--port", metavar="N", type=int, help="port of --serve; 0 is any that is free (default: 8642)")
     card.configure(

@@ -82,7 +82,7 @@ class Progress:
         return " | ".join(parts)
 
     def ended(self) -> None:
-        """Say what was played, and how long it took."""
+        """Write what was played and how long it took."""
         at = self.newest
         if at is None or not at.played:
             return

@@ -1,5 +1,5 @@
-"""The modules that every run loads, loaded once: the processes of runs are forked from one that has imported this file.
-It computes nothing.
+"""The modules that every run loads. They are loaded once: the processes of runs are forked from one that has imported
+this file, which computes nothing.
 """
 
 import torch

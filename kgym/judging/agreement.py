@@ -94,7 +94,7 @@ def agreed(template: Cases, references: Sequence[str], share: float) -> Agreed:
 
 
 def at_least(share: float, n: int) -> int:
-    """Return the smallest number that is a share of n, and at least 1.
+    """Return the smallest whole number that is at least the share of n, and at least 1.
 
     >>> at_least(0.7, 10), at_least(0.7, 3), at_least(0.9, 10)
     (7, 3, 9)

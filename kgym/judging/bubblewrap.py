@@ -112,7 +112,7 @@ def _system() -> list[str]:
 
 
 def remedy(said: Sequence[str]) -> str:
-    """Return what to do, given what bwrap or the agent said last."""
+    """Return the remedy for the last lines that bwrap or the agent printed."""
     text = " ".join(said).lower()
     if "unknown option" in text:
         return INSTALL

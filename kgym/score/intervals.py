@@ -71,7 +71,7 @@ def near_end_caution(n_problems: int) -> str:
     """Return the caution about an accuracy that is `near_end`."""
     return (
         f"an accuracy fewer than {FEW} of {n_problems} problems from 0% or 100%; "
-        "such an interval can hold the true accuracy less often than 95 times in 100"
+        "such an interval can contain the true accuracy less often than 95 times in 100"
     )
 
 

@@ -66,7 +66,7 @@ class PairedTest:
         why = f"half of the squared differences come from {self.carriers} of {self.n} problems"
         if self.near_end:
             why = f"the scores are fewer than {FEW} of {self.n} problems from 0% or 100%"
-        return f"{why}; such an interval can hold the true difference less often than 95 times in 100"
+        return f"{why}; such an interval can contain the true difference less often than 95 times in 100"
 
 
 def paired_difference(before: Mapping[str, float], after: Mapping[str, float]) -> PairedTest:
@@ -151,7 +151,7 @@ def sign_flip(differences: ArrayLike, *, seed: int = 0, draws: int = 100_000) ->
     values = values[values != 0.0]
     if len(values) == 0:
         return 1.0
-    threshold = abs(values.sum()) - 1e-9 * np.abs(values).sum()  # sums that are equal but for rounding count as equal
+    threshold = abs(values.sum()) - 1e-9 * np.abs(values).sum()  # sums that differ only by rounding count as equal
     if len(values) <= EXACT_UP_TO:
         sums = np.zeros(1)
         for value in values:
