@@ -1,7 +1,6 @@
 """From a resolved model to its tokenizer and its weights: the one place that calls the loaders of transformers.
 
-    load_config -> load_tokenizer -> load_weights    each raises ConfigError, naming the folder, the reason and the
-    remedy
+    load_config -> load_tokenizer -> load_weights    each raises ConfigError, naming folder, reason and remedy
 
 Three things are refused here, before anything else is done with a model: its own code, which never runs; weights that
 are not finite; and a tokenizer with tokens that the embedding has no row for.

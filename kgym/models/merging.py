@@ -3,8 +3,7 @@ Hugging Face folders.
 
     merge_into(run, out)             base + scale * B @ A            the whole model of a LoRA run
     average_into(models, out)        w_1 W_1 + w_2 W_2 + ...         long2short by merging
-    cut_into(model, out, layers)     the first layers and the last   a smaller model of the same family, to be trained
-    again
+    cut_into(model, out, layers)     the first layers and the last   a smaller model, to be trained again
 
 Sums are computed in float32, for any stored type.
 

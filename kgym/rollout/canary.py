@@ -1,8 +1,7 @@
 """The canary: texts that engine and trainer both read after the weights of the engine have changed.
 
-    prompt | filler           the filler is prompts of other problems; at some places of the text the engine is asked
-    for
-           ^   ^   ^   ^      one token by an ordinary request, and the trainer knows the log-probability of every token
+    prompt | filler           the filler is prompts of other problems; at some places of the text, an ordinary request
+           ^   ^   ^   ^      asks the engine for one token, and the trainer computes the log-probability of every token
 
 Since the trainer computes whole distributions, before it is known what the engine will sample, its weights may already
 change while an engine in another process is asked. The texts are the same in every step, and longer than a block of a

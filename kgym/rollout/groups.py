@@ -1,7 +1,7 @@
 """The groups of a training step: their problems, rounds and rewards, and the episodes left open for the next step.
 
-    Sampler.next -> EpisodePool -> shapers -> Sampler.update    and again instead of the groups without a gradient,
-    while rounds are left
+    Sampler.next -> EpisodePool -> shapers -> Sampler.update
+        repeated for the groups without a gradient, while rounds are left
 
 A step ends when `problems_per_step` groups are complete. With `oversample` more of them are open at once, and
 `step_tokens` bounds what is sampled: the episodes that are open then continue in the next step, under its weights.

@@ -1,8 +1,7 @@
 """Weights on their way to the engine, and the checks that they have arrived.
 
     handover = Handover(version, weights, trainer.told(...))      by the trainer, before its weights change again
-    gap = handover.to(engine)                                     by anyone who uses the engine, perhaps later and in
-    another thread
+    gap = handover.to(engine)                                     where the engine is used, perhaps in another thread
 
 After each load three things are checked, and the run ends at the first that is wrong:
 

@@ -1,5 +1,5 @@
-"""Training: the loop, packing, log-probabilities, checkpoints. The package is also the one-liner
-`kgym.train(config)`; see `start.py`.
+"""Training: the loop, packing, log-probabilities, checkpoints. The package can also be called, `kgym.train(config)`;
+see `start.py`.
 """
 
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class _Callable(ModuleType):
-    """A package that can be called: importing any of its modules replaces a function of its name by it."""
+    """A package that can be called: importing any of its modules would replace a function of the same name."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         from kgym.train.start import train  # noqa: PLC0415  (the package is imported where nothing is trained)

@@ -1,12 +1,10 @@
-"""Attention over packed tokens: registered with transformers, which calls it in every layer of a model that asks for it
-by name.
+"""Attention over packed tokens: registered with transformers, which calls it in every layer of a model that names it.
 
-The rows travel as an argument of the model, `kgym_rows`, down to here, so that a layer that is computed again in the
-backward pass sees the same. A call without rows comes from other code, with its own rows, and is ordinary attention.
+The rows are passed on as an argument of the model, `kgym_rows`, so that a layer that is computed again in the backward
+pass gets the same ones. A call without rows comes from other code, with its own rows, and is ordinary attention.
 
-Dimension key:  N packed tokens   R places of all rows   B rows   Q queries of a row   K keys of a row   D width of a
-head
-                H heads of the queries (keys and values may have fewer)
+Dimension key:  N packed tokens   R places of all rows   B rows   Q queries of a row   K keys of a row
+                D width of a head   H heads of the queries (keys and values may have fewer)
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -32,13 +30,12 @@ PASSIVE = {
     "cache_position",
     "return_dict",
 }
-"""Arguments of attention that change nothing here; with any other that is not None a model is not one that can be
-packed.
+"""Arguments of attention that change nothing here; a model that passes any other argument, not None, cannot be packed.
 """
 
 
 BLOCK = 512
-"""Queries of a row that attend at once where all pairs with their keys are held."""
+"""Queries of a row that attend at once where a mask of all pairs with their keys is made."""
 
 
 LONG = 4096
@@ -102,7 +99,7 @@ def attention(
 
 
 def kernels(n_keys: int, device: torch.device) -> AbstractContextManager[None]:
-    """Leave cuDNN out where its plans do not pay."""
+    """Exclude cuDNN where its plans take longer than they save."""
     return sdpa_kernel(OTHERS) if device.type == "cuda" and n_keys < LONG else nullcontext()
 
 
@@ -161,12 +158,12 @@ def _banded(
 def _masked(
     query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, *, scaling: float | None, softcap: float | None
 ) -> Tensor:
-    """Attend where `seen` is true, or added where it is not a truth value."""
+    """Attend where `seen` is true; if `seen` is not boolean, add it to the scores."""
     grouped = query.shape[1] // key.shape[1]
     if softcap is None and query.device.type == "cpu":
         return scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scaling, enable_gqa=grouped > 1)
     key, value = (states.repeat_interleave(grouped, dim=1) if grouped > 1 else states for states in (key, value))
-    if softcap is None:  # kernels of GPUs that take a mask take no grouped heads
+    if softcap is None:  # GPU kernels with a mask do not support grouped heads
         return scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scaling)
     scores = query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     scores = (scores / softcap).tanh() * softcap

@@ -1,7 +1,8 @@
-"""Checkpoints: a Hugging Face folder that `transformers` and vLLM load as it is, plus what the trainer needs to go on.
+"""Checkpoints: a Hugging Face folder that `transformers` and vLLM load as it is, plus what the trainer needs to
+continue.
 
-checkpoints/step-40/  config.json  generation_config.json  model.safetensors  tokenizer...  trainer.pt
-                     episodes.parquet  (critic/  if there is one)
+    checkpoints/step-40/  config.json  generation_config.json  model.safetensors  tokenizer...  trainer.pt
+                          episodes.parquet  (critic/  if there is one)
 """
 
 import shutil
@@ -22,7 +23,7 @@ STATE_FILE = "trainer.pt"
 OPEN_EPISODES = "episodes.parquet"
 """Episodes that continue in the next step, and those of batches that wait."""
 OF_THE_TRAINER = {STATE_FILE, OPEN_EPISODES, "critic"}
-"""What only the trainer needs of a checkpoint."""
+"""Parts of a checkpoint that only the trainer needs."""
 
 
 def checkpoint_steps(root: Path) -> list[int]:
@@ -31,14 +32,14 @@ def checkpoint_steps(root: Path) -> list[int]:
 
 
 def going_on(root: Path, *, without: int | None = None) -> str:
-    """Say from where a run would go on if the checkpoint of the step `without` were not there."""
+    """Say from where a run would continue without the checkpoint of the step `without`."""
     steps = [step for step in checkpoint_steps(root) if step != without]
     return f"continue from step {steps[-1]}" if steps else "begin again"
 
 
 def way_on(root: Path, remedy: str) -> str:
-    """Say what to do when the weights came to harm: the newest checkpoint below `root`, if there is one, and with
-    what to start from it.
+    """Say what to do about damaged weights: start from the newest checkpoint below `root`, if there is one, with
+    `remedy`.
     """
     steps = checkpoint_steps(root)
     if not steps:
@@ -66,8 +67,8 @@ def save_checkpoint(
     """Write `root/step-N`, whole or not at all, and remove all but the newest `keep` checkpoints (0 keeps all).
 
     `write` writes the model and what belongs to it into a folder. `state` holds tensors and plain values only, as it is
-    read back without unpickling code. Raises RunError if it cannot be written, on a full disk for instance; the earlier
-    ones are there still.
+    read back without unpickling code. Raises RunError if it cannot be written, on a full disk for instance; earlier
+    ones are kept.
     """
     folder = root / f"step-{step}"
     temporary = root / f".step-{step}.tmp"
@@ -117,12 +118,10 @@ def export(checkpoint: Path, out: Path) -> None:
 
 
 def _remove_before(root: Path, step: int) -> None:
-    """Remove the checkpoints before a step, those too that an interruption left incomplete. Links are not kgym's and
-    stay.
-    """
+    """Remove the checkpoints before a step, incomplete ones included. Links are not kgym's and stay."""
     for number, folder in numbered(root, "step", "", width=1).items():
         if number < step and folder.is_dir() and not folder.is_symlink():
-            remove(set_aside(folder))  # renamed first, so that an interruption leaves no half of it under its name
+            remove(set_aside(folder))  # renamed first: an interruption must not leave a part of it under its name
 
 
 def open_episodes(folder: Path) -> list[Episode]:
@@ -137,8 +136,8 @@ def _before(folder: Path) -> str:
 
 
 def refuse_older(root: Path) -> None:
-    """Raise ConfigError if the newest checkpoint below `root` has no open episodes: it is of a version that did not
-    keep any.
+    """Raise ConfigError if the newest checkpoint below `root` has no open episodes: a version that did not store them
+    wrote it.
     """
     steps = checkpoint_steps(root)
     folder = root / f"step-{steps[-1]}" if steps else None
@@ -153,7 +152,7 @@ def load_state(folder: Path) -> dict[str, Any]:
     """Read back the `state` of `save_checkpoint`. Raises RunError if it is damaged."""
     try:
         state: dict[str, Any] = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises half a dozen types for a damaged file, and its advice is to unpickle everything in it
+    except Exception as error:  # torch.load raises many types for a damaged file, and advises to unpickle it
         remedy = f"remove the folder {folder} to {_before(folder)} with --resume"
         raise RunError(f"{folder / STATE_FILE} is damaged ({type(error).__name__}); {remedy}") from error
     return state

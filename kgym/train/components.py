@@ -1,4 +1,4 @@
-"""Components of a run of any kind: which are chosen, their options in force, and what they come from."""
+"""Components of a run of any kind: which are chosen, their options in force, and their versions."""
 
 import hashlib
 import inspect
@@ -21,16 +21,16 @@ class Chosen(NamedTuple):
     name: str
     options: Mapping[str, Any]
     key: str
-    """Where its options are in the configuration."""
+    """Key of its options in the configuration."""
 
 
 def with_options(component: C, options: Mapping[str, Any]) -> C:
-    """Return a component with these options in addition."""
+    """Return a component with these options added."""
     return component.model_copy(update={"options": {**component.options, **options}})
 
 
 def common_options(spec: EnvSpec) -> dict[str, Any]:
-    """Return the options that every environment takes, but for those that have their own keys in a run."""
+    """Return the options that every environment takes, except those that have their own keys in a run."""
     options = in_force(spec.common_settings())
     return {key: value for key, value in options.items() if key != "split" and key not in OF_VERIFIER}
 
@@ -51,7 +51,7 @@ def is_plain(value: Any) -> bool:
 
 
 def own_fingerprints(chosen: Iterable[Chosen]) -> dict[str, str]:
-    """Return the fingerprints that the options of components have, by key; a verifier's are among the facts of its
+    """Return the fingerprints of components' options, by key; those of a verifier are among the facts of its
     environment.
     """
     found: dict[str, str] = {}
@@ -63,7 +63,7 @@ def own_fingerprints(chosen: Iterable[Chosen]) -> dict[str, str]:
 
 
 def component_versions(chosen: Iterable[Chosen]) -> dict[str, str]:
-    """Return what each component comes from: {"algorithm mirror": "kgym 0.1.0"}; of a plain file the sha256 of its
+    """Return the version of each component: {"algorithm mirror": "kgym 0.1.0"}; for a plain file, the sha256 of its
     source.
     """
     return {f"{kind} {name}": _version(kind, name) for kind, name, _, _ in chosen}

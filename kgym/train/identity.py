@@ -1,7 +1,7 @@
 """What makes a resumed run the same run: the facts outside its configuration that its numbers depend on.
 
 A changed fact (data, prompt, verifier, budgets, another model at the same path) ends the command before anything is
-read or written. A changed version of a package or of a plugin is only said: it need not move a number.
+read or written. A changed version of a package or of a plugin is only reported: it need not change a number.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from kgym.score.comparability import changes
 FACTS = ("env", "validation", "benches", "fingerprints")
 """Keys of the manifest that may not change."""
 VERSIONS = ("versions", "components", "checkout")
-"""Keys of the manifest whose changes are said."""
+"""Keys of the manifest whose changes are reported."""
 
 
 def refuse_changes(run: Path, manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

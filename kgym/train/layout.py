@@ -1,15 +1,14 @@
 """From a packed batch to what a model computes: which tokens, in which rows, and how they are cut into micro-batches.
 
     padded      one row an episode, padded on the right to the longest
-    packed      each distinct token once: what the episodes of a group share, first of all their prompt, is computed for
-    one of them, and
-                nothing is padded. Every layer that works token by token sees one long row; attention alone forms rows
-                (`Rows`)
+    packed      each distinct token once: what the episodes of a group share, such as their prompt, is computed for one
+                of them, and nothing is padded. Every layer that works token by token sees one long row; attention
+                alone forms rows (`Rows`)
 
     group of two:    prompt  a b c          tokens    p p p a b c d e        (N = 8 instead of 11, or 12 with padding)
                      prompt  d e            rows      p p p a b c   and   d e, which looks back on p p p
 
-Only tokens that are before a trained one are computed. Gradients of what is shared add up.
+Only tokens that are before a trained one are computed. The gradients of shared tokens add up.
 
 Dimension key:  T tokens of the pack   E episodes   M trained tokens   N tokens that are computed
                 B rows of a bucket   Q queries of a row   K keys of a row   R places of all rows   C further copies
@@ -26,12 +25,12 @@ from kgym.algorithms.batch import cut, select, token_order
 from kgym.types import PackedBatch
 
 OWN_SHARE = 0.4
-"""A row whose own tokens are a smaller share of it looks back from these alone, through a mask; another one runs
-causally, whole.
+"""If its own tokens are a smaller share of a row, attention has queries for these alone, with a mask; otherwise the
+whole row is causal.
 """
 WASTE, WASTED_PLACES = 0.25, 1 << 15
-"""Pairs of query and key that a bucket may have for nothing: this share of the others, and so many, which cost what
-a kernel does.
+"""Pairs of query and key that a bucket may waste: this share of the useful ones, plus this number, which costs as much
+as a kernel.
 """
 MASK_ELEMENTS = 1 << 26
 """Most elements of the mask of a bucket."""
@@ -44,8 +43,8 @@ class Micro(NamedTuple):
     places: Tensor
     """The place of each of its tokens in the batch that it was cut from, (its T,) int64."""
     weight: float = 1.0
-    """By which its loss and metrics are multiplied: 0 for one that another rank has too, computed here since every rank
-    makes as many passes.
+    """Factor of its loss and metrics: 0 for a micro-batch of another rank, computed here because all ranks make the
+    same number of passes.
     """
 
 
@@ -59,7 +58,7 @@ class Bucket:
     query_positions: Tensor | None = None
     """(B, Q) int64, where a query is in its episode; None for whole rows, which are causal."""
     key_positions: Tensor | None = None
-    """(B, K) int64; beyond every query where a row is padded."""
+    """(B, K) int64; larger than any query position where a row is padded."""
     _masks: dict[int | None, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -82,7 +81,7 @@ class Spread:
     """Where the packed tokens are in rows."""
 
     tokens: Tensor
-    """(R,) which token is at a place; any at padding, whose gradient is 0."""
+    """(R,) the token at each place; any token at padding, whose gradient is 0."""
     home: Tensor
     """(N,) the place at which a token is in its own row."""
     copies: Tensor
@@ -99,12 +98,12 @@ class Rows:
     queries: Spread
     keys: Spread
     windows: dict[int, int | None] = field(default_factory=dict, compare=False, repr=False)
-    """The sliding window of each layer that has attended; None is none."""
+    """The sliding window of each layer that has attended; None without a window."""
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """What a model is given, and where to look in what it returns."""
+    """The inputs of a model, and the places to read in its output."""
 
     inputs: dict[str, Any]
     """Arguments of the model."""
@@ -117,7 +116,7 @@ class Arrangement:
     n_tokens: int
     """T."""
     squares: int
-    """Twice the pairs of query and key, as the square of its length is for a row."""
+    """Twice the number of pairs of query and key; for a causal row, the square of its length."""
 
     def pick(self, output: Tensor) -> Tensor:
         """Return the output, (rows, places, ...), before each trained token, (M, ...)."""
@@ -163,13 +162,13 @@ def arrange(batch: PackedBatch, *, packed: bool) -> Arrangement:
 
 @dataclass(frozen=True)
 class _Episodes:
-    """Where the episodes of a pack begin, and how much of them is needed."""
+    """The starts of the episodes of a pack, and how many of their tokens are needed."""
 
     columns: Tensor
     """(T,) place of each token within its episode."""
     starts: Tensor
     needed: Tensor
-    """(E,) tokens in front of the last trained one; 0 without any."""
+    """(E,) tokens before the last trained one; 0 without any."""
     leaders: Tensor
     """(E,) the first episode of the group that has a trained token."""
 
@@ -220,7 +219,7 @@ def _rows(episodes: _Episodes, shared_E: Tensor, place_T: Tensor, n_packed: int)
 
 
 def _alike(rows: Sequence[tuple[int, int, int]]) -> list[list[tuple[int, int, int]]]:
-    """Put rows, (queries, keys, episode), into buckets that waste little."""
+    """Divide rows, (queries, keys, episode), into buckets with little waste."""
     buckets: list[list[tuple[int, int, int]]] = []
     used, widest = 0, 0
     for row in sorted(rows, reverse=True):
@@ -261,7 +260,7 @@ def _bucket(
 
     key_columns = torch.arange(n_keys, device=device)[None].expand(len(rows), -1)
     keys = part(key_columns, copies=True)
-    if whole:  # what a copied query sees is not looked at, so no gradient comes back from it
+    if whole:  # the output of a copied query is not read, so it has no gradient
         return Bucket(len(rows), n_keys, n_keys), part(key_columns, copies=False), keys
     query_columns = shared_B1 + torch.arange(n_queries, device=device)[None]
     bucket = Bucket(

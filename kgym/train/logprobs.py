@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 CHUNK_ELEMENTS = 1 << 25
-"""Logits that are held in float32 at once: 128 MiB. A vocabulary of 150,000 over a long pack would otherwise be
-copied whole, twice.
+"""Number of logits that are held in float32 at once: 128 MiB. A vocabulary of 150,000 over a long pack would otherwise
+be copied whole, twice.
 """
 
 
@@ -23,8 +23,8 @@ def token_logprobs(
 
     All of shape (B, L) and float32 for any type of the weights; 0 for the first token of a row and for padding.
     `input_ids` and `attention_mask` (1 for tokens, 0 for padding) are padded on the right, where a causal model does
-    not look, so that attention runs without a mask. The entropy carries no gradient. At temperature 0, which is greedy,
-    the distribution is the untempered one.
+    not look, so that attention runs without a mask. The entropy has no gradient. At temperature 0, which is greedy, the
+    distribution is the untempered one.
 
     Raises ValueError if a row is padded anywhere else.
     """
@@ -41,7 +41,7 @@ def token_logprobs(
 
 
 def _shift(values_BL: Tensor, mask_BL: Tensor) -> Tensor:
-    """Move what was computed at token t to token t + 1, which it is about."""
+    """Move the values computed at token t to token t + 1, which they describe."""
     shifted_BL = torch.cat([torch.zeros_like(values_BL[:, :1]), values_BL[:, :-1]], dim=1)
     return shifted_BL.masked_fill(~mask_BL, 0.0)
 
@@ -75,11 +75,11 @@ def head_logprobs(
     temperature: float,
     with_entropy: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the log-probabilities of the targets, (N,), and the entropies if asked for, of what `head` makes of hidden
-    states.
+    """Return the log-probabilities of the targets, (N,), and the entropies if asked for, under the logits that `head`
+    makes of hidden states.
 
-    The logits of a chunk of rows exist at a time, and are computed again in the backward pass; where one chunk is
-    enough they are kept.
+    Only the logits of one chunk of rows exist at a time, and are computed again in the backward pass; a single chunk is
+    kept.
     """
     rows = max(1, CHUNK_ELEMENTS // vocabulary)
     if rows >= hidden_NH.shape[0]:
@@ -103,10 +103,10 @@ def _chunk(
 def lookup(
     logits_NV: Tensor, targets_N: Tensor, temperature: float, *, with_entropy: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Look the targets up in log-softmax(logits / temperature); the entropies carry no gradient."""
+    """Look the targets up in log-softmax(logits / temperature); the entropies have no gradient."""
     scaled_NV = logits_NV.float() / temperature
     logprobs_N = scaled_NV.gather(1, targets_N[:, None]).squeeze(1) - scaled_NV.logsumexp(1)
     if not with_entropy:
         return logprobs_N, None
     with torch.no_grad():
-        return logprobs_N, torch.special.entr(scaled_NV.softmax(1)).sum(1)  # 0 log 0 is 0 there, and NaN if written out
+        return logprobs_N, torch.special.entr(scaled_NV.softmax(1)).sum(1)  # entr gives 0 for 0 log 0, the formula NaN

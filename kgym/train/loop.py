@@ -1,11 +1,11 @@
-"""The run of every training: lock, manifest, resume, checkpoints, metrics, trackers and observers.
+"""The run of all kinds of training: lock, manifest, resume, checkpoints, metrics, trackers and observers.
 
 On several ranks every one of them runs this loop; rank 0 alone writes files and speaks to reporters, trackers and
 observers.
 
 It knows an `Objective`, which says what a step is, and the `TrainedPolicy` that the objective loads. A checkpoint holds
-everything that the next step needs, so a run that was killed goes on from its newest checkpoint and ends in the same
-numbers as one that was not.
+everything that the next step needs, so a run that was killed continues from its newest checkpoint and ends with the
+same numbers as one that was not.
 """
 
 import json
@@ -34,11 +34,11 @@ from kgym.train.trackers import Trackers
 from kgym.world import join
 
 AFTER_A_STEP = ("validate", "save")
-"""Phases in which the step is over."""
+"""Phases after the end of a step."""
 
 
 class Run:
-    """Trains what an objective says, in a `RunFolder`."""
+    """Trains as an objective says, in a `RunFolder`."""
 
     def __init__(
         self, objective: Objective, folder: RunFolder, reporter: Reporter | None = None, *, profile: bool = False
@@ -60,9 +60,9 @@ class Run:
         return self.objective.config
 
     def check(self) -> Any:
-        """Check all that a start checks, without loading a model or writing a file; return the configuration in force.
+        """Make all checks of a start, without loading a model or writing a file; return the configuration in force.
 
-        Raises ConfigError, DataError or PluginError for what cannot work.
+        Raises ConfigError, DataError or PluginError for a run that cannot work.
         """
         self._prepare()
         return self.config
@@ -77,7 +77,7 @@ class Run:
         with self._threads(), recording(self.recorder), self._naming_memory():
             self._prepare()
             self._check_plan()
-            self.world.barrier()  # until every rank has seen the run as it was
+            self.world.barrier()  # every rank must have read the run before it changes
             with self._loaded(), self._held():
                 trackers = Trackers(self.config if self.world.first else None, self.folder.path, self.reporter.note)
                 try:
@@ -91,7 +91,7 @@ class Run:
 
     @contextmanager
     def _naming_memory(self) -> Iterator[None]:
-        """Raise RunError for memory that ran out: when it did, and what would make the run smaller."""
+        """Raise RunError for memory that ran out, with the step, the phase, and what would make the run smaller."""
         try:
             yield
         except OutOfMemory as error:
@@ -99,7 +99,7 @@ class Run:
             raise RunError(f"step {step}: memory ran out in the phase {error}{self.plan.remedies()}") from error
 
     def dry_run(self) -> Plan:
-        """Check all that a start checks and return what the run will have in memory; nothing is loaded or written."""
+        """Make all checks of a start and return what the run will have in memory; nothing is loaded or written."""
         self._prepare()
         return self.objective.plan()
 
@@ -112,7 +112,7 @@ class Run:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """Hold the folder for this run: rank 0 does, for all of them."""
+        """Lock the folder for this run; rank 0 does so for all ranks."""
         if not self.world.first:
             yield
             return
@@ -128,9 +128,7 @@ class Run:
             registry().observe(event, run=self.folder.path, **facts)
 
     def _prepare(self) -> None:
-        """Make everything but the models, so that what cannot work is refused before a model is loaded or a file is
-        written.
-        """
+        """Make everything except the models, so that errors are found before a model is loaded or a file is written."""
         self.facts = dict(self.objective.prepare())
         check_lora(self.config.train.lora)
         Trackers.check(self.config)
@@ -163,7 +161,7 @@ class Run:
         if self.world.first:
             self._forget_after(self.step)
         self.world.barrier()
-        for line in read_metrics(self.folder.metrics):  # what was said before the run was interrupted is not said again
+        for line in read_metrics(self.folder.metrics):  # hints from before the interruption are not repeated
             self.objective.hints(line, int(line["step"]))
         if self.world.first and not self.folder.manifest.exists():
             self.folder.write_manifest(self.config.model_dump(mode="json"), seed=self.config.seed, **self.facts)
@@ -254,7 +252,7 @@ class Run:
 
     @contextmanager
     def _threads(self) -> Iterator[None]:
-        """Compute with so many threads as the configuration asks for: sums depend on it in their last bits."""
+        """Compute with the number of threads in the configuration: the last bits of sums depend on it."""
         before = torch.get_num_threads()
         if self.config.train.threads:
             torch.set_num_threads(self.config.train.threads)

@@ -1,11 +1,11 @@
-"""LoRA: a low-rank adapter on linear layers is trained, and the model below it stays as it was.
+"""LoRA: a low-rank adapter on linear layers is trained, and the base model does not change.
 
-    h = W x + scale * B (A x)        scale = alpha / rank; A starts random, B at 0: the first step starts from the base
-    model
+    h = W x + scale * B (A x)        scale = alpha / rank
 
-The layers are those of peft; they are inside the model, which keeps its class, its attributes and its output head. The
-reference of an algorithm is the same model with the adapter off. The engine gets W + scale * B @ A, computed matrix by
-matrix as it copies them, so that W is never changed; or the two small matrices, if it says that it can add them itself.
+A starts random and B at 0, so the first step starts from the base model. The layers are those of peft; they are inside
+the model, which keeps its class, its attributes and its output head. The reference of an algorithm is the same model
+with the adapter off. The engine gets W + scale * B @ A, computed matrix by matrix as it copies them, so that W is never
+changed; or the two small matrices, if it can add them itself.
 
 Source: Hu et al. 2021, arXiv:2106.09685. On all linear layers, with alpha 32 for every rank, and about ten times the
 learning rate of full training: Schulman et al. 2025, "LoRA Without Regret", thinkingmachines.ai/blog/lora.
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from peft.tuners.lora import LoraLayer
 
 NAME = "default"
-"""Of the adapter within peft's layers, which could hold several."""
+"""Name of the adapter in peft's layers, which could hold several."""
 
 
 def check_lora(config: LoraConfig) -> None:
@@ -50,7 +50,7 @@ class Adapter:
     """A trainable adapter on a model, which is frozen. Constructing one changes the layers of `model` in place."""
 
     def __init__(self, model: PreTrainedModel, config: LoraConfig, *, seed: int) -> None:
-        """Put a new adapter on. Raises ConfigError if peft is missing, or the model has no layer for it."""
+        """Add a new adapter. Raises ConfigError if peft is missing, or the model has no layer for it."""
         check_lora(config)
         import peft  # noqa: PLC0415  (an extra)
 
@@ -71,7 +71,7 @@ class Adapter:
 
     @torch.no_grad()
     def _fresh(self, seed: int) -> None:
-        """Draw A by its own generator and in float32: the start depends on the seed alone on every device."""
+        """Draw A from a separate generator and in float32, so that the start depends only on the seed."""
         generator = torch.Generator().manual_seed(derive_seed(seed, "lora"))
         for name in self._layers:
             a, b = self._pair(name)
@@ -86,7 +86,7 @@ class Adapter:
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers are trained."""
+        """Number of trained parameters."""
         return sum(matrix.numel() for name in self._layers for matrix in self._pair(name))
 
     @contextlib.contextmanager
@@ -101,8 +101,8 @@ class Adapter:
                 layer.enable_adapters(True)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the matrices by the names that they have in `adapter_model.safetensors`, put together if they are
-        cut over ranks.
+        """Return the matrices by the names that they have in `adapter_model.safetensors`, gathered if they are cut over
+        ranks.
         """
         return {
             f"{PREFIX}{name}.lora_{letter}.weight": whole(matrix.detach())
@@ -136,7 +136,7 @@ class Adapter:
         return {key: getattr(value, "value", value) for key, value in settings.items()}
 
     def save(self, folder: Path, base: str) -> None:
-        """Write the adapter into a folder, as peft does; `base` is the resolved model that it was put on.
+        """Write the adapter into a folder, as peft does; `base` is the resolved base model.
 
         Every rank calls it, rank 0 writes.
         """
@@ -151,7 +151,7 @@ class Adapter:
 
     @torch.no_grad()
     def load(self, folder: Path) -> None:
-        """Take the matrices of a folder. Raises ConfigError if they are those of other layers or of another rank."""
+        """Load the matrices of a folder. Raises ConfigError if they belong to other layers or have another rank."""
         found = read_adapter(folder)
         if found.keys() != self._layers.keys():
             other = sorted(found.keys() ^ self._layers.keys())[0]
@@ -220,7 +220,7 @@ def _targets(model: PreTrainedModel, wanted: Sequence[str]) -> list[str]:
     """Return the names of the linear layers that get an adapter: those whose names end as `wanted` says, or all but the
     output head.
 
-    Raises UnknownName for a name of none, ConfigError for the head.
+    Raises UnknownName for a name without such a layer, ConfigError for the head.
     """
     head = model.get_output_embeddings()
     linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
@@ -251,7 +251,7 @@ def _ends(name: str, ending: str) -> bool:
 
 
 def _shortest(model: nn.Module, names: Sequence[str]) -> list[str]:
-    """Return the last parts of the names where these mean the same layers, as adapters are usually written, or else the
+    """Return the last parts of the names if these mean the same layers, as adapters are usually written, otherwise the
     whole names.
     """
     endings = sorted({name.rpartition(".")[2] for name in names})

@@ -1,7 +1,7 @@
-"""Memory: what a device has, what a process took, and which errors say that there was too little.
+"""Memory: how much a device has, how much a process took, and which errors mean that it ran out.
 
-On a CPU, what can be had is the least of what the system has available, what the cgroups of the process leave, and what
-its limits (`ulimit -v`, `ulimit -d`) leave. On a GPU it is what the driver calls free.
+On a CPU, the available memory is the least of what the system has available, what the cgroups of the process leave, and
+what its limits (`ulimit -v`, `ulimit -d`) leave. On a GPU it is what the driver reports as free.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ GIB = 1 << 30
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 OF_ALLOCATORS = ("memory: you tried to allocate", "std::bad_alloc")
-"""What torch's CPU allocator and C++ say."""
+"""Messages of torch's CPU allocator and of C++."""
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Return how much more memory this process can have on a device; None if no one says. Ranks share the memory of
+    """Return how much more memory this process can have on a device; None if it is unknown. Ranks share the memory of
     their machine.
     """
     if device.type == "cuda":
@@ -80,7 +80,9 @@ def _table(file: Path) -> dict[str, int]:
 
 
 def _cgroup_bytes() -> Iterator[int]:
-    """Yield what each cgroup above the process leaves, of version 2 and of version 1. The page cache counts as free."""
+    """Yield the bytes that each cgroup above the process leaves, of version 2 and of version 1. The page cache counts
+    as free.
+    """
     with contextlib.suppress(OSError):
         for line in (PROC / "self" / "cgroup").read_text().splitlines():
             number, controllers, path = line.split(":", 2)
@@ -93,7 +95,7 @@ def _cgroup_bytes() -> Iterator[int]:
 
 
 def _left(root: Path, path: str, limit: str, usage: str, cache: str) -> Iterator[int]:
-    """Yield limit minus usage of a cgroup and of those above it; in a container, whose path is not there, of the
+    """Yield limit minus usage of a cgroup and of those above it; in a container, where the path does not exist, of the
     root.
     """
     folder = root / path.strip("/")
@@ -115,7 +117,7 @@ def _statistic(file: Path, name: str) -> int:
 
 
 def _limit_bytes() -> Iterator[int]:
-    """Yield what the limits of the process leave."""
+    """Yield the bytes that the limits of the process leave."""
     status = _table(PROC / "self" / "status")
     for kind, name in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
         soft, _ = resource.getrlimit(kind)

@@ -1,4 +1,4 @@
-"""What a run of training is about: the loop owns the run, and an objective says what a step is.
+"""The objective of a run: the loop owns the run, and the objective defines a step.
 
 rl             `kgym train`: groups of episodes, rewards, an algorithm
 supervised     `kgym sft`, `kgym dpo`, `kgym rm`: examples and a loss
@@ -17,7 +17,7 @@ class RunSettings(Protocol):
     """The configuration of a run, as far as the loop reads it: a pydantic model."""
 
     model: str
-    """Policy to start from."""
+    """The policy to start from."""
     seed: int
     trackers: dict[str, dict[str, Any]]
     train: TrainConfig
@@ -27,8 +27,8 @@ class RunSettings(Protocol):
 
 
 class Objective(Protocol):
-    """What a run is about. The loop calls `prepare`, `load`, then `validate` and `step` in turn, and `save` for a
-    checkpoint.
+    """Defines the steps of a run. The loop calls `prepare`, `load`, then `validate` and `step` in turn, and `save` for
+    a checkpoint.
     """
 
     config: Any
@@ -38,7 +38,7 @@ class Objective(Protocol):
         """Check everything that can be checked without loading a model; return what the manifest says in addition to
         the configuration.
 
-        Raises ConfigError, DataError or PluginError for what cannot work. Nothing is written.
+        Raises ConfigError, DataError or PluginError for a run that cannot work. Nothing is written.
         """
 
     def plan(self) -> Plan:
@@ -47,8 +47,8 @@ class Objective(Protocol):
         """
 
     def load(self, folder: str, checkpoint: Path | None) -> TrainedPolicy:
-        """Load the policy from a checkpoint of the run, or from `folder`, and what else it takes; the loop restores
-        its state then.
+        """Load the policy from a checkpoint of the run, or from `folder`, and the other models; then the loop restores
+        its state.
         """
 
     def load_state_dict(self, state: Mapping[str, Any], checkpoint: Path) -> None:
@@ -58,10 +58,10 @@ class Objective(Protocol):
         """Begin: the weights are those of `step`. `check` raises RunError if another process has taken the run over."""
 
     def started(self) -> Mapping[str, Any]:
-        """Return what a reporter says of the run at its start."""
+        """Return what a reporter shows of the run at its start."""
 
     def notes(self) -> list[str]:
-        """Return what is out of the ordinary in the configuration, one line each."""
+        """Return what is unusual in the configuration, one line each."""
 
     def step(self, step: int) -> dict[str, float]:
         """Take a step, counted from 1, and return its metrics. Raises RunError if the run cannot continue."""
@@ -70,16 +70,16 @@ class Objective(Protocol):
         """Score the policy as it is after `step` and return the figures; {} if it is not due."""
 
     def hints(self, metrics: Mapping[str, float], step: int) -> list[str]:
-        """Return what the metrics of a step say is wrong with the run, each once in a run."""
+        """Return the troubles that the metrics of a step show, each once in a run."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the next step needs and is not a weight, as tensors and plain values."""
+        """Return what the next step needs apart from weights, as tensors and plain values."""
 
     def save(self, folder: Path) -> None:
         """Write what else the next step needs into the folder of a checkpoint."""
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what came of the run, in addition to its folder and its steps."""
+        """Return the results of the run, in addition to its folder and its steps."""
 
     def forget_after(self, step: int) -> None:
         """Remove what a killed run wrote after `step`, apart from metrics and checkpoints."""

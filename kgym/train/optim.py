@@ -1,9 +1,8 @@
 """The optimizers, and the learning rate of each step.
 
     float32 masters     `torch.optim.AdamW`
-    bfloat16 masters    `SplitAdamW`: the lower half of each float32 weight is kept beside, so that no change is rounded
-    away;
-                        or `torch.optim.AdamW`, which loses changes that are small against the weight
+    bfloat16 masters    `SplitAdamW`: the lower half of each float32 weight is kept too, so that no change is lost; or
+                        `torch.optim.AdamW`, which loses changes that are small against the weight
 
 A bfloat16 number has 8 significant bits: a change of less than 1/512 of a weight leaves it as it is.
 """
@@ -23,7 +22,9 @@ from kgym.models.weights import cut_as, local
 def make_optimizer(
     model: nn.Module, *, lr: float, weight_decay: float, betas: tuple[float, float], split: bool = False
 ) -> torch.optim.Optimizer:
-    """AdamW, or `SplitAdamW`; weight decay only on matrices, as biases and norm gains have no redundancy to shrink."""
+    """Return AdamW or `SplitAdamW`. Only matrices have weight decay: biases and norm gains have no redundancy to
+    shrink.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
@@ -39,11 +40,11 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def lr_at(step: int, *, lr: float, warmup_steps: int, steps: int, schedule: str, decay_frac: float) -> float:
-    """Learning rate of step 1, 2, ...: up in a line, flat, then down to a tenth over the last `decay_frac` of the
-    steps.
+    """Return the learning rate of a step, counted from 1: linear warm-up, constant, then down to a tenth over the last
+    `decay_frac` of the steps.
 
-    `schedule` is the shape of the end, `linear` or `cosine`; `constant` has none. It never falls before the warm-up
-    ends. Source: Hu et al. 2024 (MiniCPM), arXiv:2404.06395, section 4.
+    `schedule` is the shape of the decay, `linear` or `cosine`; `constant` has none. The decay never begins before the
+    warm-up ends. Source: Hu et al. 2024 (MiniCPM), arXiv:2404.06395, section 4.
 
     >>> [lr_at(step, lr=1.0, warmup_steps=2, steps=4, schedule="constant", decay_frac=1.0) for step in (1, 2, 4)]
     [0.5, 1.0, 1.0]
@@ -66,9 +67,9 @@ class SplitAdamW(torch.optim.Optimizer):
 
     A bfloat16 number is the upper half of a float32 one, so the optimizer keeps the lower half of each weight, 16 bits,
     in its state. A step puts both halves together, updates the float32 weight, and splits it again. The moments are
-    float32. Parameters of other types are updated as they are.
-    Compensated (Kahan) sums in bfloat16 need as much memory and still lose changes once the compensation itself is
-    large: at a learning rate of 1e-6 a weight near 1 comes to rest after about 500 steps.
+    float32. Parameters of other types are updated as they are. Compensated (Kahan) sums in bfloat16 need as much memory
+    and still lose changes once the compensation itself is large: at a learning rate of 1e-6 a weight near 1 stops
+    changing after about 500 steps.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class SplitAdamW(torch.optim.Optimizer):
         return weights.float() if low is None else cut_as(weights, joined(local(weights), local(low)))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` has returned, in its own types: torch gives every tensor that of its
+        """Restore what `state_dict` returned, in its own types; torch would convert every tensor to the type of its
         parameter.
         """
         super().load_state_dict(state_dict)
@@ -147,10 +148,10 @@ def _take_step(parameter: nn.Parameter, state: dict[str, Any], group: dict[str, 
 
 
 def halves(master: Tensor) -> tuple[Tensor, Tensor]:
-    """Split float32 numbers into the nearest bfloat16 ones and what is then missing, in units of their last bit.
+    """Split float32 numbers into the nearest bfloat16 numbers and the remainder, in units of the last float32 bit.
 
-    That is a whole number of 16 bits, with ties away from zero. It is kept as the bfloat16 number of the same bits,
-    since neither gloo nor NCCL sends int16: copy it, and do not calculate with it.
+    The remainder is an integer of 16 bits, with ties away from zero. It is stored as the bfloat16 number with the same
+    bits, because neither gloo nor NCCL sends int16: copy it, and do not calculate with it.
 
     >>> upper, lower = halves(torch.tensor([1.0, 1.001]))
     >>> upper.tolist(), lower.view(torch.int16).tolist(), joined(upper, lower).tolist() == torch.tensor([1.0, 1.001]).tolist()
@@ -162,6 +163,6 @@ def halves(master: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def joined(upper: Tensor, lower: Tensor) -> Tensor:
-    """Put the halves of float32 numbers together again."""
+    """Join the halves of float32 numbers."""
     high, low = (half.contiguous().view(torch.int16).to(torch.int32) for half in (upper, lower))
     return ((high << 16) + low).view(torch.float32)

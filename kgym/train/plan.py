@@ -1,10 +1,10 @@
-"""What a run will have in memory, phase by phase, and what would make it smaller. Nothing is loaded for it.
+"""The memory that a run will need, phase by phase, and settings that need less. No model is loaded for the plan.
 
     plan = make_plan(workload, available=available_bytes(device), smaller={"train.microbatch_tokens=8192": other})
     plan.lines()        the table        plan.check()        raises ConfigError, with the remedies, for what cannot fit
 
-All is in bytes. P weights of which R are trained, w bytes a weight, c bytes in the type that is computed in, N tokens
-in a forward pass of L layers with hidden size h, and a, b, s and m from `kgym.models.footprint.Activations`:
+All sizes are in bytes. P weights of which R are trained, w bytes a weight, c bytes in the type that is computed in, N
+tokens in a forward pass of L layers with hidden size h, and a, b, s and m from `kgym.models.footprint.Activations`:
 
     weights         P w, and as much for a reference; shared out over the ranks
     gradients       R w                                     from the first backward pass of an update to its end
@@ -16,9 +16,9 @@ in a forward pass of L layers with hidden size h, and a, b, s and m from `kgym.m
     logits          see `head_bytes`
     update          2 x 4 x the largest weight on a CPU, R x 4 on a GPU, where AdamW takes all weights at once
 
-The engine says itself what it takes (`kgym.types.PlansMemory`). Texts are taken to be as long as their budget allows,
-so the plan is what a run takes at most. Left out are the program and its libraries, which are there before the run is
-planned, and the workers of verifiers.
+The engine reports its own memory (`kgym.types.PlansMemory`). Texts are assumed to be as long as their budget allows, so
+the plan is an upper bound. It leaves out the program and its libraries, which are loaded before the run is planned, and
+the workers of verifiers.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,11 +34,13 @@ from kgym.train.memory import GIB, available_bytes, used_bytes
 from kgym.types import EngineMemory
 
 TOLERANCE = 1.35
-"""A run is refused only if it needs more than this times what there is: plans agree with measured peaks to a third."""
+"""A run is refused only if it needs more than this times the available memory: plans agree with measured peaks to a
+third.
+"""
 WORTH = 0.02
 """Share of the peak that a setting has to save to be proposed."""
 LIBRARIES = GIB // 10
-"""What a run loads after it was planned: tables, Parquet, threads."""
+"""Bytes that a run loads after it was planned: tables, Parquet, threads."""
 CHUNK_COPIES = 4
 """Tensors of the size of a chunk of logits that its backward pass has at once."""
 PHASES = ("generate", "forward and backward", "optimizer")
@@ -46,26 +48,26 @@ PHASES = ("generate", "forward and backward", "optimizer")
 
 @dataclass(frozen=True)
 class Workload:
-    """What a run computes, as far as its memory depends on it."""
+    """The properties of a run that its memory depends on."""
 
     model: Footprint
     row: int
     """Tokens of the longest text."""
     texts: int
-    """In an optimizer step."""
+    """Texts in an optimizer step."""
     microbatch_tokens: int
-    """In a forward pass at most, unless one text is longer."""
+    """Most tokens in a forward pass, unless one text is longer."""
     trained: int
     """Weights that are trained."""
     device: str = "cpu"
     weight_bytes: int = 4
-    """Of a weight as it is held."""
+    """Bytes of a weight in memory."""
     trained_bytes: int = 4
-    """Of a trained weight, and of its gradient."""
+    """Bytes of a trained weight, and of its gradient."""
     compute_bytes: int = 4
-    """Of a number in a forward pass."""
+    """Bytes of a number in a forward pass."""
     state_bytes: int = 8
-    """Of the optimizer, for each trained weight."""
+    """Bytes of the optimizer's state for each trained weight."""
     checkpointing: bool = False
     """Whether activations are computed again in the backward pass."""
     reference: Footprint | None = None
@@ -75,7 +77,7 @@ class Workload:
     ranks: int = 1
     """Processes that the weights are shared out over."""
     engine: EngineMemory | None = None
-    """None if there is none, or it does not say what it needs."""
+    """None without an engine, or with one that does not report its memory."""
     together: bool = False
     """Whether the engine samples while the policy is trained."""
     sleeps: bool = False
@@ -83,7 +85,7 @@ class Workload:
 
     @property
     def tokens(self) -> int:
-        """Computed in one forward pass at most."""
+        """Most tokens in one forward pass."""
         return min(max(self.microbatch_tokens, self.row), self.texts * self.row)
 
 
@@ -101,19 +103,19 @@ class Part:
 
     @property
     def phases(self) -> tuple[int, int, int]:
-        """In the order of `PHASES`."""
+        """Bytes in the order of `PHASES`."""
         return self.generate, self.passes, self.update
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will have in memory."""
+    """The memory that a run will need."""
 
     work: Workload
     available: int | None = None
-    """None if no one says."""
+    """Available bytes; None if unknown."""
     used: int | None = None
-    """What the process had before: on a CPU, the program and its libraries."""
+    """Bytes that the process had before: on a CPU, the program and its libraries."""
     savings: Mapping[str, int] = field(default_factory=dict)
     """Bytes of the peak that each setting would save."""
     all_together: int = 0
@@ -123,12 +125,12 @@ class Plan:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """What there is, in the order of the table."""
+        """The rows of the table, in order."""
         return _parts(self.work)
 
     @property
     def device(self) -> str:
-        """Where the policy is trained."""
+        """The device on which the policy is trained."""
         return self.work.device
 
     @property
@@ -138,26 +140,26 @@ class Plan:
 
     @property
     def peak(self) -> int:
-        """Bytes at the worst time."""
+        """Bytes in the phase that needs the most."""
         return max(self.totals)
 
     @property
     def phase(self) -> str:
-        """When that is."""
+        """The phase that needs the most."""
         return PHASES[self.totals.index(self.peak)]
 
     @property
     def tight(self) -> bool:
-        """Whether the run takes more than half of what there is."""
+        """Whether the run takes more than half of the available memory."""
         return self.available is not None and self.peak > self.available / 2
 
     def check(self) -> None:
-        """Raise ConfigError, naming what would make it fit, for a run that cannot; a plan may be a third too large."""
+        """Raise ConfigError, with remedies, for a run that cannot fit; a plan may be a third too large."""
         if self.available is not None and self.peak > TOLERANCE * self.available:
             raise ConfigError(f"this run cannot fit into memory: it {self._needs()}{self.remedies()}")
 
     def warning(self) -> str | None:
-        """Return what to say of a run that may not fit; None for one that should."""
+        """Return a warning for a run that may not fit; None for one that should."""
         if self.available is None or self.peak <= self.available:
             return None
         return f"this run may run out of memory: it {self._needs()}{self.remedies()}"
@@ -225,7 +227,7 @@ class Plan:
 
 
 def gib(n: float) -> str:
-    """Write bytes as GiB: with two digits after the point, or three where less would say nothing.
+    """Write bytes as GiB: with two digits after the point, or three below 0.05 GiB.
 
     >>> gib(3 << 30), gib(5 << 20)
     ('3.00', '0.005')
@@ -271,7 +273,7 @@ def _engine_changes(work: Workload) -> dict[str, Change]:
 def _parts(work: Workload) -> tuple[Part, ...]:
     model, ranks = work.model, work.ranks
     weights, gradients = model.parameters * work.weight_bytes // ranks, work.trained * work.trained_bytes // ranks
-    if work.trained < model.parameters:  # an adapter comes on top
+    if work.trained < model.parameters:  # an adapter is added to the base
         weights += work.trained * work.trained_bytes
     state = work.trained * work.state_bytes // ranks
     parts = [
@@ -323,7 +325,7 @@ def _update_bytes(work: Workload) -> int:
 
 
 def _engine_parts(engine: EngineMemory, work: Workload) -> list[Part]:
-    asleep = work.sleeps and work.device != "cpu"  # on a CPU the weights stay where they are
+    asleep = work.sleeps and work.device != "cpu"  # on a CPU sleeping frees nothing
     keeps = work.together or (engine.keeps and not asleep)
     held = [Part(f"engine: {name}", n, *[0 if asleep else n] * 2) for name, n in engine.held.items()]
     return held + [Part(f"engine: {name}", n, *[n if keeps else 0] * 2) for name, n in engine.sampling.items()]

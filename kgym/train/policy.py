@@ -1,7 +1,7 @@
-"""The policy that is trained, and all that varies with its scale: precision, layout, adapters, shards.
+"""The policy that is trained, and everything that depends on its scale: precision, layout, adapters, shards.
 
-An objective asks for log-probabilities, lets gradients be added up, and takes a step; it does not know on how many
-devices, in which numbers or with which weights frozen.
+An objective asks for log-probabilities, lets gradients be added up, and takes a step; it does not know the number of
+devices, the precision or the frozen weights.
 
 Dimension key:  T tokens of the pack
 """
@@ -45,7 +45,7 @@ class TrainedPolicy:
     """A language model with its optimizer."""
 
     def __init__(self, policy: Learner, config: TrainConfig, adapter: Adapter | None = None) -> None:
-        """`adapter` is on the model of `policy` already. On several ranks the model is cut over them."""
+        """`adapter` is already on the model of `policy`. On several ranks the model is cut over them."""
         self.world = join()
         self._policy = policy
         self._config = config
@@ -68,8 +68,8 @@ class TrainedPolicy:
     ) -> "TrainedPolicy":
         """Load a Hugging Face folder, or, of a run that continues, its checkpoint.
 
-        An adapter is put on the model of `folder` in both cases; a new one starts as `seed` says. Raises ConfigError as
-        `load_policy` does, and for an adapter that this model cannot have.
+        An adapter is added to the model of `folder` in both cases; `seed` decides the start of a new one. Raises
+        ConfigError as `load_policy` does, and for an adapter that does not fit the model.
         """
         start = folder if checkpoint is None or config.lora.rank else str(checkpoint)
         policy = load_policy(start, dtype=Precision.of(config).weights, device=device_of_start(config.device))
@@ -87,7 +87,7 @@ class TrainedPolicy:
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """Of the model."""
+        """The tokenizer of the model."""
         return self._policy.tokenizer
 
     @property
@@ -97,7 +97,7 @@ class TrainedPolicy:
 
     @property
     def device(self) -> torch.device:
-        """Where it is computed."""
+        """The device of the computation."""
         return self._policy.device
 
     # --- log-probabilities ---
@@ -134,8 +134,8 @@ class TrainedPolicy:
 
     @contextlib.contextmanager
     def others(self, *, adapter: bool) -> Iterator[None]:
-        """Compute with what `kgym.models.weights.OtherWeights` makes of the weights inside the block; of an `adapter`
-        alone those of that.
+        """Inside the block, compute with the weights that `kgym.models.weights.OtherWeights` makes of these; with
+        `adapter`, only the adapter's weights are others.
 
         The weights are afterwards what they were before, to the bit.
         """
@@ -165,8 +165,8 @@ class TrainedPolicy:
     ) -> Tensor:
         """Return the log-probabilities of every token at places of texts, (M, V) float32 on the CPU, text by text.
 
-        A place is the number of tokens that are read before; after the last one there is none. Places ascend. Every
-        rank computes all of them.
+        A place is the number of tokens that are read before, always less than all of them. Places ascend. Every rank
+        computes all of them.
         """
         batch = pack(
             prompt_ids=[text[:1] for text in texts],
@@ -182,8 +182,8 @@ class TrainedPolicy:
             return self._scorer.distributions(PackedBatch(**{**vars(batch), **tensors}), temperature=temperature).cpu()
 
     def keep_reference(self, folder: str, *, start: bool = True) -> None:
-        """Load the frozen reference, for `ref_logprobs`. If it is the model that training started from, it is below an
-        adapter already.
+        """Load the frozen reference, for `ref_logprobs`. If it is the model that training started from, the base of an
+        adapter serves as the reference.
 
         Its weights have the type of the policy's, so that equal weights have equal log-probabilities. Raises
         ConfigError if it cannot be loaded.
@@ -208,7 +208,7 @@ class TrainedPolicy:
 
     @property
     def layout(self) -> Literal["packed", "padded"]:
-        """How tokens are laid out, where `auto` was asked for too."""
+        """How tokens are laid out: what `auto` has become."""
         return "packed" if self._scorer.packed else "padded"
 
     def microbatches(self, batch: PackedBatch, *, whole_groups: bool = False) -> list[Micro]:
@@ -228,7 +228,7 @@ class TrainedPolicy:
         return found + self._spares(found, batch)
 
     def _spares(self, own: Sequence[Micro], batch: PackedBatch) -> list[Micro]:
-        """Return micro-batches without weight, so that this rank makes as many passes as the one with the most."""
+        """Return micro-batches of weight 0, so that this rank makes as many passes as the one with the most."""
         n_passes = max(self.world.gather(len(own)))
         if len(own) == n_passes:
             return []
@@ -251,7 +251,7 @@ class TrainedPolicy:
     # --- a step ---
 
     def parameters(self) -> Sequence[nn.Parameter]:
-        """Return what is trained."""
+        """Return the trained parameters."""
         return [parameter for parameter in self._policy.model.parameters() if parameter.requires_grad]
 
     def reset_optimizer(self) -> None:
@@ -313,13 +313,13 @@ class TrainedPolicy:
         return {"optimizer": whole_state(self.optimizer), **masters}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` has returned; the weights are those of the folder already."""
+        """Restore what `state_dict` returned; the weights were loaded from the folder."""
         load_whole_state(self.optimizer, state["optimizer"])
         if "masters" in state:
             load_whole_weights(self._policy.model, state["masters"])
 
     def save(self, folder: Path) -> None:
-        """Write model and tokenizer as a Hugging Face folder; of an adapter that alone, as peft does.
+        """Write model and tokenizer as a Hugging Face folder; with an adapter, write the adapter alone, as peft does.
 
         Every rank calls it, rank 0 writes.
         """

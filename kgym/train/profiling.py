@@ -1,12 +1,11 @@
 """Where the time of a step goes, how much of the device it uses, and where memory ran out.
 
-    with phase("optimizer"):        timed in the recorder in force; running out of memory inside is an OutOfMemory that
-    names it
+    with phase("optimizer"):        timed in the recorder in force; if memory runs out inside, OutOfMemory names it
         optimizer.step()
     count(tokens=..., ...)          floating-point operations of a pass, for the share of the peak
 
 Timers are always on and cost a few microseconds. A GPU computes while the program continues, so its time is counted in
-the phase that waits for it; only under `--profile` is it waited for at the end of each phase.
+the phase that waits for it; only with `--profile` does the program wait for it at the end of each phase.
 
 The share of the peak (MFU) counts what the model needs and not what is computed twice by gradient checkpointing: 2 N
 operations a token forward and 4 N backward for N weights that it is multiplied with, and 4 L a T forward and 8 L a T
@@ -41,7 +40,7 @@ PHASES = {
     "save": "save",
     "trace": "write the trace",
 }
-"""Phases of a run, as metrics and as people call them."""
+"""Phases of a run: their names in metrics and for people."""
 
 TERAFLOPS = {
     "A100": 312,
@@ -69,11 +68,11 @@ TERAFLOPS = {
 sheets. All words of a name have to be in the name that the driver gives.
 """
 PARTIAL = {"MIG", "Laptop", "Mobile", "Ti", "D"}
-"""Words that make another, smaller device of the same name."""
+"""Words that mark another, smaller device with the same name."""
 
 
 class OutOfMemory(RunError):
-    """Memory ran out; the message is the phase in which it did."""
+    """Memory ran out; the message is the phase."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +80,9 @@ class Cost:
     """Floating-point operations of a model's forward pass; a backward pass takes twice as many."""
 
     backbone: int
-    """Weights that each token is multiplied with, without the head."""
+    """Number of weights that each token is multiplied with, without the head."""
     head: int
-    """Weights of the head, with which only trained tokens are multiplied."""
+    """Number of weights of the head, which only trained tokens are multiplied with."""
     attention: int
     """Layers times heads times the size of a head."""
 
@@ -100,14 +99,14 @@ class Recorder:
 
     device: torch.device | None = None
     cost: Cost | None = None
-    """Of the policy, if the peak of its device is known."""
+    """Cost of the policy, if the peak of its device is known."""
     peak_flops: float | None = None
     exact: bool = False
     """Wait for the GPU at the end of each phase, and name the phases in a trace."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Of each phase in the current step, without those of phases inside it."""
+    """Seconds of each phase in the current step, without those of phases inside it."""
     totals: dict[str, float] = field(default_factory=dict)
-    """Of each phase since the run was started."""
+    """Seconds of each phase since the run was started."""
     n_tokens: int = 0
     """Tokens that gradients were computed for in the current step, prompts included."""
     flops: float = 0.0
@@ -116,7 +115,7 @@ class Recorder:
     """Seconds of the phases inside each open one."""
 
     def expect(self, work: Workload) -> None:
-        """Learn where a run computes, and what its passes cost if the peak of that device is known."""
+        """Set the device of a run, and the cost of its passes if the peak of that device is known."""
         self.device, model = torch.device(work.device), work.model
         if self.device.type == "cuda" and work.compute_bytes == 2 and not model.experts:
             self.peak_flops = peak_flops(torch.cuda.get_device_name(self.device))
@@ -145,13 +144,13 @@ class Recorder:
                 table[name] = table.get(name, 0.0) + own
 
     def reassign(self, source: str, target: str, seconds: float) -> None:
-        """Move time, of which other code knows better what it was spent on, from one phase to another."""
+        """Move time from one phase to another, where other code has measured what it was spent on."""
         for table in (self.seconds, self.totals):
             table[source] = table.get(source, 0.0) - seconds
             table[target] = table.get(target, 0.0) + seconds
 
     def begin_step(self) -> None:
-        """Forget the step before."""
+        """Reset the figures of the step before."""
         self.seconds, self.n_tokens, self.flops = {}, 0, 0.0
 
     def metrics(self) -> dict[str, float]:
@@ -184,8 +183,8 @@ def recording(recorder: Recorder) -> Iterator[None]:
 
 @contextmanager
 def phase(name: str) -> Iterator[None]:
-    """Time a block in the recorder in force, if any. Raises OutOfMemory, naming the phase, for any error that says
-    so.
+    """Time a block in the recorder in force, if any. Raises OutOfMemory, naming the phase, for any error that says that
+    memory ran out.
     """
     recorder = _current.get()
     try:
@@ -234,8 +233,8 @@ def peak_flops(device_name: str) -> float | None:
 
 
 def shares(totals: Mapping[str, float], wall_s: float) -> dict[str, float]:
-    """Return the seconds of each phase, by the name for people, in the order of a step, and what is left of `wall_s`
-    as `other`.
+    """Return the seconds of each phase, by its name for people, in the order of a step, and the rest of `wall_s` as
+    `other`.
     """
     found = {people: totals[name] for name, people in PHASES.items() if name in totals}
     return found | {"other": max(0.0, wall_s - sum(found.values()))}
@@ -267,7 +266,7 @@ class Tracer:
 
     @contextmanager
     def step(self, step: int, last: int) -> Iterator[None]:
-        """Trace the block if its turn has come: the first step warms up, unless it is the last."""
+        """Trace the block if it is the step to trace: not the first, which warms up, unless it is the last."""
         self._n += 1
         if self._n != 2 and not (self._n == 1 and step == last):
             yield
@@ -275,7 +274,7 @@ class Tracer:
         activities = [torch.profiler.ProfilerActivity.CPU]
         if torch.cuda.is_available():
             activities.append(torch.profiler.ProfilerActivity.CUDA)
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would write on standard error that it starts and stops
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # without this it reports its start and stop on standard error
         profiler = torch.profiler.profile(activities=activities)
         profiler.start()
         try:

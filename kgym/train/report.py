@@ -1,5 +1,5 @@
-"""What a run tells those who wait for it. The trainer reports; who listens (a terminal, a notebook, no one) decides
-how it looks.
+"""Reports of a run. The trainer calls a reporter, which decides how the report looks (in a terminal, in a notebook, or
+not at all).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Says nothing. Subclasses say something; what they raise ends the run."""
+    """Reports nothing; subclasses override its methods. What they raise ends the run."""
 
     def started(self, facts: Mapping[str, Any]) -> None:
-        """See what the run is made of."""
+        """See the facts of the run."""
 
     def planned(self, plan: Any) -> None:
         """See what the run will have in memory, a `kgym.train.plan.Plan`, before anything is loaded."""
 
     def progress(self, phase: str, done: int, total: int) -> None:
-        """See how far a phase of the current step is (`rollout`, `validation`: in answers; `update`: in optimizer
+        """See how far a phase of the current step is (`rollout`, `validation`: in completions; `update`: in optimizer
         steps).
         """
 
     def note(self, text: str) -> None:
-        """Hear of something out of the ordinary that does not end the run."""
+        """See a note about something unusual that does not end the run."""
 
     def sampled(self, step: int, groups: "Sequence[Group]") -> None:
         """See what was sampled in a step, judged and with rewards, before the policy is updated."""
@@ -33,4 +33,4 @@ class Reporter:
         """See the metrics of a finished step; step 0 is the validation before training."""
 
     def finished(self, summary: Mapping[str, Any]) -> None:
-        """See what came of it."""
+        """See the results of the run."""

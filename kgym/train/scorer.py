@@ -1,13 +1,13 @@
-"""A language model as training asks it: a micro-batch in, the log-probabilities of its trained tokens out.
+"""A language model in training: a micro-batch goes in, the log-probabilities of its trained tokens come out.
 
-Everything that is computed between the two is inside one call of the model, so that what wraps it, such as FSDP, sees
-one forward pass: its layers on the tokens that `layout` chose, then its output head on trained tokens alone.
+All computation is inside one call of the model, so that a wrapper such as FSDP sees one forward pass: its layers on the
+tokens that `layout` chose, then its output head on trained tokens alone.
 
 A model is probed once, when it is wrapped: a few tokens go through the model as in transformers and through each
 shortcut, and a shortcut that gives other numbers is not taken.
 
-Dimension key:  T tokens of the pack   M trained tokens   N tokens that are computed   H width of the model   V
-vocabulary
+Dimension key:  T tokens of the pack   M trained tokens   N tokens that are computed   H width of the model
+                V vocabulary
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ T = TypeVar("T")
 Layout = Literal["auto", "packed", "padded"]
 
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
-"""Largest difference of a probed shortcut, as a share of the spread of what the model gives; 0.1 in shorter types."""
+"""Largest difference of a probed shortcut, as a share of the spread of the model's output; 0.1 in shorter types."""
 
 
 class Scorer:
@@ -102,8 +102,8 @@ class Scorer:
 
 
 def inside(model: nn.Module, compute: Callable[[], T]) -> T:
-    """Return what `compute` returns, computed within a call of the model: what wraps its forward pass, such as FSDP,
-    sees one.
+    """Return what `compute` returns, computed within a call of the model, so that a wrapper such as FSDP sees one
+    forward pass.
     """
     if not isinstance(model.__dict__.get("forward"), partial):
         model.forward = partial(_own_or, model.forward)
@@ -121,7 +121,9 @@ def _own_or(
 
 
 def head_of(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
-    """Return what makes logits of the model's last hidden states, as far as attributes of models tell."""
+    """Return the function that makes logits of the model's last hidden states, as far as the model's attributes show
+    it.
+    """
     head: Callable[[Tensor], Tensor] = model.get_output_embeddings()
     config = model.config.get_text_config()
     softcap: float | None = getattr(config, "final_logit_softcapping", None)
@@ -152,7 +154,7 @@ def _head_is_known(model: PreTrainedModel, *, packed: bool) -> bool:
 
 @torch.no_grad()
 def can_pack(model: PreTrainedModel, layout: Layout) -> bool:
-    """Let the model attend over packed rows if that gives what it gives for its own rows, and say whether it does.
+    """Let the model attend over packed rows if the results equal those for its own rows, and return whether it does.
 
     Raises ConfigError if it does not and the layout is `packed`.
     """
@@ -171,7 +173,7 @@ def can_pack(model: PreTrainedModel, layout: Layout) -> bool:
             why = "it gives other numbers for packed rows"
         elif not _windows_are_known(config, packed.inputs["kgym_rows"].windows):
             why = "its attention does not say how far it looks back"
-    except Exception as error:  # a model that cannot be packed raises any error
+    except Exception as error:  # a model that cannot be packed may raise any error
         why = str(error).strip().split("\n")[0] or type(error).__name__
     if why is None:
         return True
@@ -184,9 +186,7 @@ def can_pack(model: PreTrainedModel, layout: Layout) -> bool:
 
 
 def _windows_are_known(config: Any, windows: dict[int, int | None]) -> bool:
-    """Whether every layer that looks back over a window only has told the attention so: the probe is shorter than a
-    window.
-    """
+    """Whether every layer with a sliding window has passed it to the attention: the probe is too short to show it."""
     if not windows or getattr(config, "attention_chunk_size", None):
         return False
     window = getattr(config, "sliding_window", None)
@@ -241,7 +241,7 @@ def checkpoints(train: TrainConfig, device: str) -> bool:
 
 
 def checkpoint_layers(model: nn.Module, *, asked: bool = False) -> None:
-    """Compute the layers of a model again in the backward pass instead of keeping what is in them.
+    """Compute the layers of a model again in the backward pass instead of keeping their activations.
 
     Unlike the switch of transformers this also works in evaluation mode, in which kgym trains. A model without such
     layers stays as it is; raises ConfigError for one if it is `asked` for.

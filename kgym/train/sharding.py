@@ -1,4 +1,4 @@
-"""A model cut over the ranks by FSDP2, and its way to and from files that know nothing of ranks.
+"""A model cut over the ranks by FSDP2, and its conversion to and from files that do not depend on ranks.
 
     shard(model, device)                     each decoder layer and the rest: a rank keeps a slice of every weight
     whole_state(optimizer)                   the state dict as one process would have it; every rank calls it
@@ -9,7 +9,7 @@ its loss whichever rank computes them. Checkpoints have whole tensors: those of 
 their parts in a pickle, and nothing that kgym reads is unpickled. Rank 0 needs memory for the weights and the optimizer
 state of the whole model while it writes.
 
-In a world of one all of this does what it would without ranks.
+With one rank, all of this works as without ranks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,11 +25,11 @@ from kgym.world import join
 
 
 def shard(model: nn.Module, device: torch.device, compute: torch.dtype = torch.float32) -> None:
-    """Cut a model, which is in main memory or on `device`, over the ranks and move it to `device`; nothing in a world
-    of one.
+    """Cut a model, which is in main memory or on `device`, over the ranks and move it to `device`; do nothing with one
+    rank.
 
-    `model` is what is called in a forward pass. Its matrices are multiplied in `compute` on a GPU; gradients are summed
-    in float32.
+    `model` is the module that a forward pass calls. Its matrices are multiplied in `compute` on a GPU; gradients are
+    summed in float32.
     """
     world = join()
     if world.size == 1:
@@ -53,7 +53,7 @@ def shard(model: nn.Module, device: torch.device, compute: torch.dtype = torch.f
 
 
 def _layers(model: nn.Module) -> Iterator[nn.Module]:
-    """Yield the layers that transformers says are to be kept in one piece."""
+    """Yield the layers that transformers marks to be kept in one piece."""
     kinds = {name for module in model.modules() for name in getattr(module, "_no_split_modules", None) or ()}
     for module in model.modules():
         if type(module).__name__ in kinds and any(True for _ in module.parameters()):
@@ -61,7 +61,7 @@ def _layers(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def device_of_start(device: str) -> str:
-    """Return where to load weights that are then cut over ranks: a GPU need not hold all of them."""
+    """Return the device on which to load weights that are then cut over ranks: a GPU need not hold all of them."""
     return "cpu" if join().size > 1 else device
 
 
@@ -88,7 +88,7 @@ def whole_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_whole_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Take over what `whole_weights` returned on rank 0."""
+    """Load what `whole_weights` returned on rank 0."""
     current = model.state_dict()
     model.load_state_dict({name: _slice(value, current[name]) for name, value in state.items()})
 
@@ -111,7 +111,7 @@ def whole_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 
 def load_whole_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Take over what `whole_state` returned on rank 0."""
+    """Load what `whole_state` returned on rank 0."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     entries = {
         number: {name: _slice(value, parameters[number]) for name, value in entry.items()}
@@ -121,7 +121,7 @@ def load_whole_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any])
 
 
 def _slice(value: Any, parameter: Tensor) -> Any:
-    """Return a tensor cut as its parameter is; what has another shape, such as a number of steps, is the same on
+    """Return a tensor cut as its parameter is; a value of another shape, such as a number of steps, is the same on
     every rank.
     """
     if join().size == 1 or not isinstance(value, Tensor) or value.shape != parameter.shape:

@@ -1,5 +1,5 @@
-"""From a configuration to its run: which objective it has, what a resumed run may change, and where the finished model
-goes.
+"""From a configuration to its run: its objective, the settings that a resumed run may change, and the folder of the
+finished model.
 
 torch is loaded when a run is made, and not before: a wrong key is refused at once.
 """
@@ -38,8 +38,8 @@ def train(
     `config` is a `RunConfig` (reinforcement learning), `SFTConfig`, `DPOConfig` or `RMConfig`, or a mapping with the
     keys of a `RunConfig`; without it every key has its default. `run` is the run folder, by default a new one below
     `runs/`. With `resume` the run there continues from its newest checkpoint; what `config` sets has to agree with it,
-    except `train.steps`. The finished model is also written to the new folder `out`. `reporter` hears what happens on
-    the way. With `profile` the summary says where the time went, and one step is traced.
+    except `train.steps`. The finished model is also written to the new folder `out`. `reporter` gets the events of the
+    run. With `profile` the summary shows where the time went, and one step is traced.
 
     Raises ConfigError or DataError before anything is written if the configuration cannot work, RunError if the run
     cannot continue.
@@ -59,7 +59,7 @@ def train(
     settle = _resumed if resume else _begun
     asked, folder = settle(asked, None if run is None else Path(run))
     summary = run_of(asked, folder, reporter, profile=profile).run()
-    if model is not None and summary:  # of rank 0
+    if model is not None and summary:  # on rank 0
         _write_model(Path(summary["checkpoint"]), model)
         summary = summary | {"model": str(model)}
     return summary
@@ -147,10 +147,9 @@ def chosen(config: TrainingConfig) -> "Iterable[Chosen]":
 
 
 def resumed(stored: TrainingConfig, asked: TrainingConfig, *, whole: bool = False) -> TrainingConfig:
-    """Return the stored configuration, with the number of steps that was asked for; anything else may not change on the
-    way.
+    """Return the stored configuration, with the number of steps that was asked for; no other setting may change.
 
-    What `asked` sets has to agree with it; with `whole` also its defaults, for a file that is all of a configuration.
+    What `asked` sets has to agree with it; with `whole` also its defaults, for a file with a whole configuration.
 
     Raises ConfigError, naming the keys that do not agree.
     """
@@ -163,9 +162,9 @@ def resumed(stored: TrainingConfig, asked: TrainingConfig, *, whole: bool = Fals
     config = stored.model_copy(update={"train": stored.train.model_copy(update={"steps": steps})})
     if (
         isinstance(stored, RunConfig) and isinstance(asked, RunConfig) and asked.engine.name == AUTO
-    ):  # it has chosen already
+    ):  # the engine was chosen at the start
         asked = asked.model_copy(update={"engine": asked.engine.model_copy(update={"name": stored.engine.name})})
-    before = _in_force_as_stored(config)  # an older version kept only those options that were set
+    before = _in_force_as_stored(config)  # an older version stored only the options that were set
     differing = set(_differences(before, in_force(asked))) if whole else set(_differences(before, asked)) & named.keys()
     if differing := differing - {"train.steps"}:
         raise ConfigError(

@@ -1,5 +1,5 @@
-"""The trackers of a run. They see every step and change nothing: what one raises is said once, counted, and the run
-goes on.
+"""The trackers of a run. They see every step and change nothing: an error of a tracker is reported once, counted, and
+the run continues.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,8 +19,8 @@ class Trackers:
     """Every tracker that a configuration names, as one."""
 
     def __init__(self, config: RunConfig | None, run_folder: Path, note: Callable[[str], None]) -> None:
-        """Begin, or continue with, the run at each of them; at none without a configuration. Raises RunError if one
-        of them cannot.
+        """Begin or continue the run in each tracker; without a configuration, in none. Raises RunError if a tracker
+        cannot start.
         """
         self.note = note
         self.failures: dict[str, int] = {}
@@ -37,19 +37,17 @@ class Trackers:
 
     @staticmethod
     def check(config: RunConfig) -> None:
-        """Refuse trackers that do not exist or whose package is missing, and wrong options, before anything is
-        begun.
-        """
+        """Refuse trackers that do not exist or whose package is missing, and wrong options, before the run begins."""
         for name, options in config.trackers.items():
             registry().options("tracker", name, options)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Show a step to each of them."""
         for name, tracker in self.trackers.items():
-            self._call(name, tracker.log, step, dict(metrics))  # a copy: what the tracker does to it changes nothing
+            self._call(name, tracker.log, step, dict(metrics))  # a copy, so that a tracker cannot change the metrics
 
     def close(self, *, failed: bool) -> None:
-        """Let each of them end; `failed` if the run did not end well."""
+        """Close each tracker; `failed` if the run did not end well."""
         for name, tracker in self.trackers.items():
             self._call(name, tracker.close, failed=failed)
         for name, count in self.failures.items():

@@ -13,7 +13,7 @@ from kgym.train.scorer import checkpoints
 from kgym.train_config import TrainConfig
 
 SMALLEST_MICROBATCH = 512
-"""Tokens below which a smaller micro-batch is not proposed."""
+"""Fewest tokens of a micro-batch that is proposed."""
 
 
 def policy_workload(train: TrainConfig, folder: str, *, row: int, texts: int) -> Workload:
@@ -47,8 +47,8 @@ def _state_bytes(size: int, *, split: bool) -> int:
 
 
 def adapter_size(model: Footprint, rank: int, targets: tuple[str, ...]) -> int:
-    """Return the numbers in a LoRA adapter on the linear layers whose names end with one of the targets; without
-    targets on all.
+    """Return the size of a LoRA adapter, in numbers, on the linear layers whose names end with one of the targets, or
+    on all without targets.
     """
     return sum(
         rank * (inputs + outputs)
@@ -79,9 +79,7 @@ def smaller(train: TrainConfig, folder: str, work: Workload) -> dict[str, Change
 
 
 def _smaller_microbatch(work: Workload, available: int | None) -> int:
-    """Return half the tokens of a forward pass, or half of that and so on until the run fits, but no less than a
-    text has.
-    """
+    """Return half the tokens of a forward pass, halved again until the run fits, but no fewer than a text has."""
     tokens = work.tokens
     while tokens // 2 >= max(work.row, SMALLEST_MICROBATCH):
         tokens //= 2
@@ -98,8 +96,8 @@ def _with_split_weights(work: Workload, half: Footprint) -> Workload:
 
 
 def _with_adapter(work: Workload) -> Workload:
-    """Return a workload with an adapter of rank 16 on weights in the type of the computation; the reference is in
-    it.
+    """Return a workload with an adapter of rank 16 on weights in the type of the computation; its base is the
+    reference.
     """
     size = work.compute_bytes
     reference = None if work.reference is work.model else work.reference

@@ -1,10 +1,9 @@
 """The critic: a model that estimates the reward of a completion before each of its tokens.
 
     separate    a separate model with one output a token, as in transformers' token classification. It starts from the
-    policy, with
-                a head of zeros, or from a reward model (sequence classification), whose head is kept
+                policy, with a head of zeros, or from a reward model (sequence classification), whose head is kept
     shared      one layer on the policy's backbone, which learns from both losses: the memory of one model, the forward
-    passes of two
+                passes of two
 
 The folder `critic` of a checkpoint holds it, apart from the policy: loading the policy does not load the critic.
 

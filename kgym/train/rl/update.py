@@ -1,7 +1,7 @@
 """One batch of groups becomes a few optimizer steps. This file knows protocols, not algorithms.
 
-batch -> old_logprobs (ref_logprobs, old_values) -> Algorithm.advantages -> inner steps over minibatches over
-micro-batches
+    batch -> old_logprobs (ref_logprobs, old_values) -> Algorithm.advantages
+          -> inner steps over minibatches over micro-batches
 
 If the batch has one optimizer step, its forward pass is that of the policy before the update: `old_logprobs` come from
 it, and no separate pass is made, unless something needs them earlier (tokens of older weights, a KL in the reward).
