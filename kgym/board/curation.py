@@ -71,7 +71,7 @@ def draw_curation(curated: Curated, out: Path) -> None:
 def _pictures(curated: Curated) -> list[Picture]:
     found = []
     with drawing():
-        for title, draw in (("Pass rates", _draw_rates), ("Difficulty of what is kept", _draw_levels)):
+        for title, draw in (("Pass rates", _draw_rates), ("Difficulty of the problems kept", _draw_levels)):
             figure: Figure = new_figure()
             said = draw(figure.subplots(), curated)
             found.append(picture(figure, title, said))
@@ -86,7 +86,7 @@ def _draw_rates(axes: "Axes", curated: Curated) -> str:
     axes.hist(kept, bins=edges, label="kept")
     axes.set(xlabel="pass rate", ylabel="problems")
     legend_below(axes)
-    return f"mean pass rate {_mean([*curated.rates.values()]):.1%} of all, {_mean(kept):.1%} of what is kept"
+    return f"mean pass rate {_mean([*curated.rates.values()]):.1%} of all problems, {_mean(kept):.1%} of those kept"
 
 
 def _draw_levels(axes: "Axes", curated: Curated) -> str:

@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument(
         "--question-column",
         metavar="NAME",
-        help="column of the question (default: the first known one); dots reach inside",
+        help="column of the question (default: the first known one); dots reach into nested values",
     )
     add.add_argument(
         "--answer-column",

@@ -309,7 +309,7 @@ def _show_results(rows: Sequence["Row"], folders: Sequence[Path]) -> None:
             say(NO_RANKS)
         elif 1 < len(block.rows) != block.n_paired:
             say(
-                f"run folders found for {block.n_paired} of {len(block.rows)} rows: ranks of the others go by means "
+                f"run folders found for {block.n_paired} of {len(block.rows)} rows: ranks of the others use means "
                 "alone and are wider"
             )
         say()
@@ -321,8 +321,8 @@ def _show_results(rows: Sequence["Row"], folders: Sequence[Path]) -> None:
 
 PUBLISHED_INTERVALS = (
     "Intervals are for the choice of problems, as if each were solved always or never: with 30 problems a figure "
-    "carries ± 10 to 17 points "
-    "(less above 90), for any number of completions. ± after a figure is over seeds, if the source gives it."
+    "has an interval of ± 10 to 17 points (less above 90), for any number of completions. ± after a figure is over "
+    "seeds, if the source gives it."
 )
 RESULT_HEADER = (
     "rank",

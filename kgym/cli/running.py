@@ -39,8 +39,8 @@ def configure(parser: argparse.ArgumentParser, command: str, examples: str) -> N
     parser.add_argument(
         "--show-config",
         action="store_true",
-        help="make all checks of a start, and print every key with its meaning, its value and its origin, as a file for "
-        "--config or with --json as a list; nothing is written",
+        help="make all checks of a start, and print every key with its meaning, its value and its origin, as a file "
+        "for --config or with --json as a list; nothing is written",
     )
     parser.add_argument(
         "--profile",

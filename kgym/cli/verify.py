@@ -211,7 +211,7 @@ def _summarise(tally: Tally, seconds: float, *, as_json: bool) -> None:
         say(json.dumps(facts), file=sys.stderr)
         return
     shown = ", ".join(f"{label} {count}" for label, count in counts.most_common()) or "nothing to judge"
-    text = f"{total} completions: {shown}"
+    text = f"{total} completion{'' if total == 1 else 's'}: {shown}"
     if accuracy is not None:
         credit = " (mean score, with partial credit)" if tally.partial else ""
         text += f"; accuracy {accuracy:.1%} of those scored{credit}; {rate:,.0f} completions/s"

@@ -99,7 +99,7 @@ def described(each: Difference) -> tuple[str, str, str, str, str]:
 def page_of(found: Comparison) -> Page:
     """Return the page of a comparison."""
     n_runs = sum(len(group.runs) for group in found.groups)
-    lead = [f"{n_runs} runs in {len(found.groups)} groups; runs of a group differ by the seed alone."]
+    lead = [f"{n_runs} runs in {len(found.groups)} groups; runs of a group differ only in the seed."]
     pictures: list[Picture] = []
     with drawing():
         for key in metrics_of(found):

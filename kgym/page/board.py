@@ -47,8 +47,8 @@ PUBLISHED = (
 )
 PUBLISHED_NOTES = (
     "Figures as printed by their sources. Protocols differ: they are for orientation, not for comparison.",
-    "With 30 problems a figure carries ± 10 to 17 points (less above 90) for the choice of problems alone, for any "
-    "number of completions.",
+    "With 30 problems a figure has an interval of ± 10 to 17 points (less above 90) for the choice of problems alone, "
+    "for any number of completions.",
 )
 MOST_CURVES = 8
 """Most rows in a picture; of more rows the best are drawn."""

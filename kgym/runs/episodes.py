@@ -229,7 +229,8 @@ def _pieces(row: Mapping[str, Any]) -> Iterator[Piece]:
     pieces = row["pieces"]
     if sum(piece["tokens"] for piece in pieces) != len(token_ids) or len(logprobs) != len(token_ids):
         raise ValueError(
-            f"attempt {row['attempt']} at {row['problem_id']} has {len(token_ids)} tokens, and its pieces have others"
+            f"attempt {row['attempt']} at {row['problem_id']} has {len(token_ids)} tokens, and its pieces have another "
+            "number"
         )
     token = character = 0
     for piece in pieces:
