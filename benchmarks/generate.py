@@ -2,6 +2,7 @@
 CPU.
 
     python benchmarks/generate.py            about ten minutes on two quiet cores
+    python benchmarks/generate.py --replicas 2      also two built-in engines of one thread each, by the engine `ray`
     python benchmarks/generate.py --quick    the smallest model with few tokens, to see that it runs
     KGYM_VLLM_PYTHON=.venv-vllm/bin/python python benchmarks/generate.py      with vLLM as well
 
@@ -13,7 +14,8 @@ every engine samples the same number of tokens: `fixed`, as many for each reques
 length above x falls about like 1/x. Requests come in groups of 8 with the same prompt, as in training, at temperature
 1. All engines have the same threads and the same number of completions at once; `generate`, which has neither, is given
 one batch after another, with a criterion that ends each row at its length, so a batch takes as long as its longest row.
-The engines take turns; the figures are the best of the rounds.
+The engines take turns; the figures are the best of the rounds. Threads of torch wait for each other as they do by
+default, by spinning, which is fastest on a quiet machine; kgym's own commands set `OMP_WAIT_POLICY=PASSIVE`.
 
 The limit is what the matrix products alone would allow: all linear layers of the model, one after the other, on as many
 rows as are sampled at once, without attention, prompts or anything between. `share` is that of the limit that was
@@ -35,7 +37,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from metering import tree_cpu_s
 from synthetic import SHAPES, Shape, write_model
@@ -48,6 +49,7 @@ PROMPT = "A gardener plants {a} rows of {b} beans. How many are there?"
 PROMPT_TOKENS, PAGE, MOST_TOKENS = 128, 32, 1024
 """For `generate_batch`: bound of a prompt, columns of a page, tokens of a pass."""
 BUILT_IN, GENERATE, CONTINUOUS, VLLM = "kgym transformers", "generate", "generate_batch", "kgym vllm"
+REPLICAS = "kgym ray"
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--without",
         nargs="+",
-        choices=[GENERATE, CONTINUOUS, VLLM],
+        choices=[GENERATE, CONTINUOUS, VLLM, REPLICAS],
         default=[],
         metavar="NAME",
         help="leave an engine out",
@@ -131,6 +133,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--vllm-python",
         default=os.environ.get("KGYM_VLLM_PYTHON"),
         help="Python that has vLLM (default: $KGYM_VLLM_PYTHON)",
+    )
+    parser.add_argument(
+        "--replicas",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also measure the engine ray with N replicas of the built-in one, of a thread each (default: 0, not)",
     )
     parser.add_argument("--quick", action="store_true", help="the smallest model, few tokens")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -234,6 +243,9 @@ def engines(load: Load, folder: Path, args: argparse.Namespace) -> dict[str, Any
         sides[CONTINUOUS] = Continuous(sides[GENERATE], load.rows)
     if args.vllm_python and VLLM not in args.without:
         sides[VLLM] = Kgym("vllm", options | {"python": args.vllm_python}, folder)
+    if args.replicas and REPLICAS not in args.without:
+        inner = options | {"device": "cpu", "max_batch": -(-load.rows // args.replicas)}
+        sides[REPLICAS] = Kgym("ray", {"replicas": args.replicas, "inner": inner}, folder)
     return sides
 
 

@@ -15,7 +15,7 @@ from kgym.models.weights import ModelWeights
 from kgym.rollout.engine import generate
 from kgym.testing.engines import check_engine
 from kgym.types import GenerateRequest, Message, Sampling
-from kgym_plugins.engines import graphs, lanes
+from kgym_plugins.engines import graphs
 from kgym_plugins.engines.decoders import GRAPHS_ON, decoder_of
 from kgym_plugins.engines.graphs import GraphDecoder, Recorder
 from test_engine_contract import OF_AN_EXACT_ONE, OF_THE_MODEL
@@ -156,19 +156,6 @@ def test_an_answer_that_is_continued_later_is_not_read_again(folder, small_arena
         assert agrees_with(engine, segment, first[name].token_ids)
 
 
-def test_lanes_have_their_own_seats(folder, monkeypatch):
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        engine = engine_of(folder)
-        found = whole(engine, requests(50))
-        assert engine._lanes.n == len(engine._decoder._seats) == 3
-    finally:
-        torch.set_num_threads(before)
-    monkeypatch.setattr(lanes, "MOST_LANES", 1)
-    agree(found, whole(engine_of(folder), requests(50)))
-
-
 # --- shapes -----------------------------------------------------------------------------------------------------------
 
 
@@ -216,8 +203,7 @@ def test_a_step_that_is_done_twice_has_the_result_of_one(folder, monkeypatch):
 
 
 def seats_of(engine):
-    (seats,) = engine._decoder._seats
-    return seats
+    return engine._decoder._seats
 
 
 def test_keys_and_values_stay_where_they_are_for_new_weights_unless_they_are_large(folder, monkeypatch):
@@ -238,7 +224,7 @@ def test_keys_and_values_stay_where_they_are_for_new_weights_unless_they_are_lar
     ] == addresses
     monkeypatch.setattr(graphs, "KEPT_BYTES", 0)
     engine.load(2, ModelWeights(other))
-    assert not engine._decoder._seats
+    assert not seats_of(engine).arenas
     assert whole(engine, requests()).keys() == found.keys()
 
 
@@ -246,7 +232,7 @@ def test_an_engine_that_sleeps_keeps_nothing(folder):
     engine = engine_of(folder)
     expected = whole(engine, requests())
     engine.sleep()
-    assert not engine._decoder._seats
+    assert not seats_of(engine).arenas
     engine.wake()
     agree(whole(engine, requests()), expected, tolerance=0)
 

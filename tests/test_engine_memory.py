@@ -61,7 +61,7 @@ def prompts(encoder, n, tokens):
     ],
 )
 def test_a_plan_is_what_sampling_takes(monkeypatch, n, size, prompt_tokens, answer, max_batch, most):  # noqa: PLR0917
-    monkeypatch.setattr(transformers, "lanes_of", lambda *_: 1)  # bytes are counted in this thread
+    monkeypatch.setattr(transformers, "is_small", lambda _: False)  # bytes are counted in this thread
     engine = TransformersEngine(TransformersOptions(dtype="float32", max_batch=max_batch), nano())
     engine.end_ids = frozenset()  # every completion uses its budget
     chats, longest = prompts(engine.encoder, n, prompt_tokens)
@@ -88,7 +88,7 @@ def graphs_on_a_cpu():
 
 @pytest.mark.parametrize(("prompt_tokens", "answer"), [(30, 70), (40, 600)])
 def test_a_plan_for_graphs_is_what_sampling_takes(monkeypatch, graphs_on_a_cpu, prompt_tokens, answer):
-    monkeypatch.setattr(transformers, "lanes_of", lambda *_: 1)
+    monkeypatch.setattr(transformers, "is_small", lambda _: False)
     engine = TransformersEngine(TransformersOptions(dtype="float32"), nano())
     engine.end_ids = frozenset()
     chats, longest = prompts(engine.encoder, 4, prompt_tokens)

@@ -202,7 +202,7 @@ def test_the_prompt_of_a_group_is_kept_once(folder):
     prompt = (Message("user", "Find x."),)
     engine.submit([GenerateRequest(f"r{i}", prompt, 20, Sampling(), i) for i in range(8)])
     engine.poll(0.0)
-    (batch,) = engine._live()
+    batch = engine._batch
     (pack,) = batch.cache.packs.values()
     assert len(batch.rows) == 8
     assert pack.layers[0][0].shape[0] == 1

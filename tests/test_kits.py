@@ -351,7 +351,10 @@ def by_place(group, rewards):
         (lambda group, rewards: [math.nan] * len(rewards), "the rewards are [nan]"),
         (lambda group, rewards: [1 / len(episode.text) for episode in group.episodes], "ZeroDivisionError"),
         (spoil, "it changes the group"),
-        (lambda group, rewards: [random.random() for _ in rewards], "the same group gets other rewards the second time"),
+        (
+            lambda group, rewards: [random.random() for _ in rewards],
+            "the same group gets other rewards the second time",
+        ),
         (by_place, "the order of the episodes: the order changes the rewards"),
     ],
 )

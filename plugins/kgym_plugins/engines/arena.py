@@ -44,7 +44,7 @@ IDLE = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 1.0])
 """What is asked of a free slot."""
 KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 """Those of attention that may be used on a GPU: all but cuDNN's, which makes a plan for each new shape. The choice is
-one of the whole process, so on a CPU, where lanes decode side by side, none is made.
+one of the whole process, so on a CPU none is made.
 """
 
 

@@ -135,8 +135,6 @@ class Seats:
     """The rows of a batch: the seat of each, in the order of the batch."""
 
     def __init__(self, lean: LeanModel, recorder: Recorder) -> None:
-        self.busy = False
-        """Whether a batch has it."""
         self.seats: list[Seat] = []
         self.arenas: dict[int, Arena] = {}
         """By the most tokens of their rows."""
@@ -256,7 +254,7 @@ class Seats:
 
     def clear(self) -> None:
         """Forget all rows."""
-        self.seats, self._groups, self.busy = [], None, False
+        self.seats, self._groups = [], None
         for arena in self.arenas.values():
             arena.clear()
 
@@ -270,7 +268,7 @@ class GraphDecoder(Decoder):
         super().__init__(model)
         self._lean = lean
         self._recorder = Recorder(model.device)
-        self._seats: list[Seats] = []
+        self._seats = Seats(lean, self._recorder)
 
     def ready(self) -> None:
         """Pack the weights."""
@@ -279,26 +277,24 @@ class GraphDecoder(Decoder):
     def release(self) -> None:
         """Unpack the weights, and give large keys and values back; of small ones the memory and the graphs are kept."""
         self._lean.unpack()
-        if sum(arena.n_bytes for seats in self._seats for arena in seats.arenas.values()) > KEPT_BYTES:
+        if sum(arena.n_bytes for arena in self._seats.arenas.values()) > KEPT_BYTES:
             self.vacate()
 
     def vacate(self) -> None:
         """Give all back: the weights move."""
         self._lean.unpack()
         self._recorder.forget()
-        self._seats.clear()
+        self._seats = Seats(self._lean, self._recorder)
 
     @torch.inference_mode()
     def clear(self) -> None:
         """Forget all rows."""
-        for seats in self._seats:
-            seats.clear()
+        self._seats.clear()
 
     @torch.inference_mode()
     def join(self, batch: Batch | None, read: Read) -> Batch:
         """Give the rows seats, and choose their first tokens."""
-        seats = self._free_seats() if batch is None else batch.cache
-        assert isinstance(seats, Seats)
+        seats = self._seats
         seats.add(read.cache, read.sources, [len(row.context) for row in read.rows])
         logits_BV = read.logits[self._tensor(read.sources, torch.long)]
         tokens, logprobs = super().sample(Batch(list(read.rows), seats, logits_BV))
@@ -307,26 +303,15 @@ class GraphDecoder(Decoder):
             tokens, logprobs = chosen[0] + tokens, chosen[1] + logprobs
         return Batch([*before, *read.rows], seats, logits_BV.new_empty(0), chosen=(tokens, logprobs))
 
-    def _free_seats(self) -> Seats:
-        """Return seats that no batch has."""
-        seats = next((seats for seats in self._seats if not seats.busy), None)
-        if seats is None:
-            seats = Seats(self._lean, self._recorder)
-            self._seats.append(seats)
-        seats.busy = True
-        return seats
-
     @torch.inference_mode()
     def forward(self, batch: Batch) -> Batch | None:
         """Read the newest token of every row that has not ended, and choose the next."""
-        seats = batch.cache
-        assert isinstance(seats, Seats)
+        seats = self._seats
         live = [place for place, row in enumerate(batch.rows) if row is not None]
         if len(live) < len(batch.rows):
             seats.keep(live)
             batch.reorder(live)
         if not live:
-            seats.busy = False
             return None
         batch.chosen = seats.step([row for row in batch.rows if row is not None])
         return batch

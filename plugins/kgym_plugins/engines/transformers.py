@@ -9,9 +9,8 @@ are read once.
                  |        ^--- when the batch is half empty, from the prompt or from parked keys and values ---'
                  '-> its old row, if it continues an answer before the next forward pass
 
-The batch is in `decoding.py`. A small model on a CPU has several, which are advanced side by side; see `lanes.py`. For
-serving at scale use an engine made for it; this one is for models and machines where starting such a server does not
-pay.
+The batch is in `decoding.py`. A small model on a CPU is decoded on one thread; see `onethread.py`. For serving at scale
+use an engine made for it; this one is for models and machines where starting such a server does not pay.
 """
 
 import logging
@@ -51,7 +50,7 @@ from kgym_plugins.engines.decoders import GRAPHS_ON, decoder_of
 from kgym_plugins.engines.decoding import Batch, Row
 from kgym_plugins.engines.graphs import KEPT_BYTES
 from kgym_plugins.engines.kvcache import other_state, why_not_continued
-from kgym_plugins.engines.lanes import LEAST_ROWS, Lanes, lanes_of
+from kgym_plugins.engines.onethread import OneThread, is_small
 from kgym_plugins.engines.parked import Park, Parked
 from kgym_plugins.engines.sampling import uniforms
 from kgym_plugins.engines.sampling_memory import PREFILL_TOKENS, packed_memory, sampling_memory, shares_prompts
@@ -131,9 +130,8 @@ class TransformersEngine:
         self._decoder = decoder_of(self.model, graphs=options.cuda_graphs)
         self._waiting: deque[Row] = deque()
         self._ended: list[Segment] = []
-        self._lanes = Lanes(1)
-        self._batches: list[Batch | None] = [None]
-        """One for each lane."""
+        self._alone = OneThread() if is_small(self.model) else None
+        self._batch: Batch | None = None
         self._park = Park(options.parked)
         self._open: set[str] = set()
         self._aborted: set[str] = set()
@@ -210,7 +208,7 @@ class TransformersEngine:
         for row in rows:
             if not len(row.uniforms):
                 self._ended.append(self._segment(row, "length"))  # no token to spend
-            elif not any(batch.resume(row) for batch in self._live()):
+            elif self._batch is None or not self._batch.resume(row):
                 self._waiting.append(row)
 
     def poll(self, timeout_s: float | None = None) -> list[Segment]:
@@ -244,7 +242,7 @@ class TransformersEngine:
 
     def _drop_caches(self) -> None:
         """Forget keys and values: answers that are continued are read again."""
-        self._batches = [None] * self._lanes.n
+        self._batch = None
         self._decoder.clear()
         self._park.clear()
 
@@ -349,14 +347,10 @@ class TransformersEngine:
 
     # --- the loop -------------------------------------------------------------------------------------------------
 
-    def _live(self) -> list[Batch]:
-        """Return the batches that there are."""
-        return [batch for batch in self._batches if batch is not None]
-
     @property
     def _n_live(self) -> int:
         """Rows that are sampled now."""
-        return sum(batch.n_live for batch in self._live())
+        return 0 if self._batch is None else self._batch.n_live
 
     def _advance(self) -> None:
         """Choose one more token for every row."""
@@ -364,26 +358,26 @@ class TransformersEngine:
             self._end_aborted()
             if self._ended:
                 return  # before the forward pass, so that these too may be continued in place
-        for batch in self._live():
-            self._park.put(batch.take_left())
-        self._batches = self._lanes.each(self._advanced, self._batches)
+        if self._batch is not None:
+            self._park.put(self._batch.take_left())
+            self._batch = self._stepped(self._batch) if self._alone is None else self._alone(self._stepped, self._batch)
         if self._waiting and self._is_free_for_more():
             self._admit()
-        for batch in self._live():
-            self._choose(batch)
+        if self._batch is not None:
+            self._choose(self._batch)
 
-    def _advanced(self, batch: Batch | None) -> Batch | None:
-        """Read the newest tokens of a batch and choose the next; on the thread of its lane."""
-        batch = None if batch is None else self._decoder.forward(batch)
-        if batch is not None:
-            batch.chosen = self._decoder.sample(batch)
-        return batch
+    def _stepped(self, batch: Batch) -> Batch | None:
+        """Read the newest tokens of a batch and choose the next."""
+        stepped = self._decoder.forward(batch)
+        if stepped is not None:
+            stepped.chosen = self._decoder.sample(stepped)
+        return stepped
 
     def _is_free_for_more(self) -> bool:
         """Whether rows that wait are to be read now: a pass that reads few prompts costs nearly as much as one that
         reads many.
         """
-        if not self._live():
+        if self._batch is None:
             return True
         free = self.options.max_batch - self._n_live
         return free >= max(1, min(len(self._waiting), round(self._decoder.admit_frac * self.options.max_batch)))
@@ -396,24 +390,16 @@ class TransformersEngine:
                 self._ended.append(self._segment(row, "abort"))
             else:
                 self._waiting.append(row)
-        for batch in self._live():
-            for place, live in enumerate(batch.rows):
+        if self._batch is not None:
+            for place, live in enumerate(self._batch.rows):
                 if live is not None and live.request.id in self._aborted:
-                    self._end(batch, place, live, "abort")
+                    self._end(self._batch, place, live, "abort")
 
     def _admit(self) -> None:
-        """Deal out rows that wait to the lanes, as many as there is room for."""
+        """Read rows that wait, as many as there is room for."""
         self._decoder.ready()
-        if not self._live() and self._lanes.n != (n := lanes_of(self.model, self.options.max_batch)):
-            self._lanes, self._batches = Lanes(n), [None] * n
-        while self._waiting:
-            n_live = [batch.n_live if batch else 0 for batch in self._batches]
-            lane = n_live.index(min(n_live))
-            share = -(-min(sum(n_live) + len(self._waiting), self.options.max_batch) // len(n_live))
-            room = min(max(share, LEAST_ROWS) - n_live[lane], self.options.max_batch - sum(n_live))
-            if room <= 0:
-                break
-            self._batches[lane] = self._filled(self._batches[lane], room)
+        while self._waiting and (room := self.options.max_batch - self._n_live) > 0:
+            self._batch = self._filled(self._batch, room)
 
     def _filled(self, batch: Batch | None, room: int) -> Batch | None:
         """Read so many of the rows that wait, or what one pass takes, and join them to a batch."""
