@@ -18,6 +18,7 @@ pytest.importorskip("ray", reason="the package ray is not installed")
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="this version of ray has no test cluster")
 
 import test_several_ranks as local  # noqa: E402  (real ranks without Ray)
+from kgym.cli.cluster import GRACE_S  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -131,8 +132,10 @@ def test_a_signal_ends_all_ranks_with_one_line(number, status, said, address, st
     mine = [pid for pid, _ in ranks(run).values()]
     assert len(mine) == 2
     process.send_signal(number)
+    begun = time.monotonic()
     got, _, err = local.finish(process)
     assert got == status, err
+    assert time.monotonic() - begun < GRACE_S, "the ranks did not end, and were killed"
     assert err.count("\n") == 1
     assert err.startswith(f"kgym: {said}; ")
     assert not any(Path(f"/proc/{pid}").exists() for pid in mine)

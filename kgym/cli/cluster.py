@@ -19,13 +19,16 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgym.cli.interrupts import farewell
 from kgym.cli.output import say
 from kgym.cluster import connected, last_line
 from kgym.errors import ConfigError, RunError
 from kgym.world import LAUNCHER
+
+if TYPE_CHECKING:
+    from torch.distributed import TCPStore
 
 GRACE_S = 20.0
 """Time that ranks have to end after a signal; then they are killed."""
@@ -54,13 +57,12 @@ class Host:
 
     def __init__(self, rank: int, folder: str) -> None:
         import ray
-        from torch.distributed import TCPStore
 
         self.rank = rank
         self.folder = folder
         context = ray.get_runtime_context()
         address = ray.util.get_node_ip_address()
-        self._store = TCPStore(address, 0, is_master=True, wait_for_workers=False) if rank == 0 else None
+        self._store = _store(address) if rank == 0 else None
         gpus = tuple(map(str, context.get_accelerator_ids().get("GPU", ())))
         self._place = Place(context.get_node_id(), address, gpus, self._store.port if self._store else 0)
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,15 +76,16 @@ class Host:
         STATUS is -N after signal N.
         """
         environment = os.environ | dict(variables) | {LAUNCHER: str(os.getpid())}
-        self._process = process = subprocess.Popen(  # noqa: S603  (kgym itself)
-            [sys.executable, "-m", "kgym", *words],
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C at a terminal reaches it through `stop`, and once
-        )
+        with _sigint_let_through():
+            self._process = process = subprocess.Popen(  # noqa: S603  (kgym itself)
+                [sys.executable, "-m", "kgym", *words],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C at a terminal reaches it through `stop`, and once
+            )
         written: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         for name, stream in (("out", process.stdout), ("err", process.stderr)):
             threading.Thread(target=_read, args=(name, stream, written), daemon=True).start()
@@ -101,6 +104,22 @@ class Host:
             process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def _store(address: str) -> "TCPStore":
+    from torch.distributed import TCPStore  # a second, which only the actor of rank 0 takes
+
+    return TCPStore(address, 0, is_master=True, wait_for_workers=False)
+
+
+@contextlib.contextmanager
+def _sigint_let_through() -> Iterator[None]:
+    """Ray blocks SIGINT in its processes. A process that is started here in this thread would inherit that."""
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _read(name: str, stream: Any, written: "queue.SimpleQueue[tuple[str, str] | None]") -> None:
