@@ -18,6 +18,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the tests comes from a hub
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # as in the command line; read when the library is imported
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own is 15: its processes would wait for those of other tests
 
 settings.register_profile("kgym", deadline=None)
 settings.load_profile("kgym")
@@ -25,10 +26,10 @@ settings.load_profile("kgym")
 
 LONGEST = (
     "test_several_ranks.py",
-    "test_ray_ranks.py",
-    "test_ray.py",
     "test_train_algorithms.py",
     "test_plugins_new.py",
+    "test_ray_ranks.py",
+    "test_ray.py",
     "test_vllm.py",
     "test_docs_commands.py",
 )

@@ -218,7 +218,7 @@ def sampling_replicas(cluster):
     return found
 
 
-def test_the_command_loses_no_episode_with_a_replica_that_is_killed(cluster, tmp_path):
+def test_the_command_loses_no_episode_with_a_replica_that_is_killed(cluster, tmp_path, capsys):
     settings = [
         "rollout.problems_per_step=4",
         "rollout.group_size=4",
@@ -226,35 +226,40 @@ def test_the_command_loses_no_episode_with_a_replica_that_is_killed(cluster, tmp
         "engine.replicas=2",
         "engine.cpus=0.25",
     ]
-    command = [sys.executable, "-m", "kgym", "train", "--engine", "ray", "--eval-every", "0", "--steps", "3"]
-    command += ["--set", *settings, f"engine.address={cluster.address}", "train.threads=1"]
+    words = ["train", "--engine", "ray", "--eval-every", "0", "--steps", "3"]
+    words += ["--set", *settings, f"engine.address={cluster.address}", "train.threads=1"]
 
-    def train(name, *, kills):
-        run, killed = tmp_path / name, None
-        process = subprocess.Popen(
-            [*command, "--run", str(run)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        while kills and killed is None:
-            assert process.poll() is None, process.communicate()
-            if (
-                (run / "metrics.jsonl").exists()
-                and read_metrics(run / "metrics.jsonl")
-                and (sampling := sampling_replicas(cluster))
-            ):
-                killed = sampling[0]
-                os.kill(killed, signal.SIGKILL)
-            time.sleep(0.02)
-        _, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
-        assert ("was lost" in err) == kills
+    def found(run):
         lines = read_metrics(run / "metrics.jsonl")
         episodes = [
             pd.read_parquet(path).drop(columns="verify_s") for path in sorted((run / "episodes").glob("*.parquet"))
         ]
         return [{key: value for key, value in line.items() if not key.startswith(CLOCK)} for line in lines], episodes
 
-    metrics, episodes = train("undisturbed", kills=False)
-    again, episodes_again = train("disturbed", kills=True)
+    assert main([*words, "--run", str(tmp_path / "undisturbed")]) == 0
+    assert "was lost" not in capsys.readouterr().err
+    run, killed = tmp_path / "disturbed", None
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kgym", *words, "--run", str(run)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while killed is None:
+        assert process.poll() is None, process.communicate()
+        if (
+            (run / "metrics.jsonl").exists()
+            and read_metrics(run / "metrics.jsonl")
+            and (sampling := sampling_replicas(cluster))
+        ):
+            killed = sampling[0]
+            os.kill(killed, signal.SIGKILL)
+        time.sleep(0.02)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "was lost" in err
+    metrics, episodes = found(tmp_path / "undisturbed")
+    again, episodes_again = found(run)
     assert again == metrics
     assert [len(table) for table in episodes] == [16, 16, 16]
     for table, other in zip(episodes, episodes_again, strict=True):

@@ -12,6 +12,8 @@ import time
 import pandas as pd
 import pytest
 
+from kgym.cli.main import main
+
 PYTHON = os.environ.get("KGYM_VLLM_PYTHON", "")
 N = 200
 
@@ -21,25 +23,23 @@ pytestmark = [
 ]
 
 
-def started(*arguments, to=subprocess.PIPE):
-    return subprocess.Popen([sys.executable, "-m", "kgym", *arguments, "--json"], stdout=to, stderr=to, text=True)
-
-
-def ended(process):
-    out, said = process.communicate()
-    assert process.returncode == 0, said
+def evaluated(capfd, *words):
+    assert main([*words, "--json"]) == 0
+    out, said = capfd.readouterr()
     return json.loads(out), said
 
 
-def test_kill_9_in_the_middle_and_again(tmp_path, monkeypatch):
+def test_kill_9_in_the_middle_and_again(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     samples = tmp_path / "run" / "samples"
     asked = ["eval", "--bench", "arithmetic:validation", "--problems", str(N), "--temperature", "0"]
-    straight, _ = ended(
-        started(*asked, "--run", "straight", "--set", "engine.dtype=float32")
+    straight, _ = evaluated(
+        capfd, *asked, "--run", "straight", "--set", "engine.dtype=float32"
     )  # greedy completions are the same
     asked += ["--engine", "vllm", "--slots", "16", "--run", "run", "--set", f"engine.python={PYTHON}"]
-    process = started(*asked, to=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kgym", *asked], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while not (samples / "part-00001.parquet").exists():
         assert process.poll() is None
         time.sleep(0.005)
@@ -47,7 +47,7 @@ def test_kill_9_in_the_middle_and_again(tmp_path, monkeypatch):
     process.wait()
     kept = pd.read_parquet(samples)
     assert 0 < len(kept) < N
-    again, said = ended(started(*asked))
+    again, said = evaluated(capfd, *asked)
     found = pd.read_parquet(samples)
     assert len(found) == N
     assert not found.duplicated(["problem_id", "attempt"]).any()
