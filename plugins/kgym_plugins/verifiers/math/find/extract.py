@@ -4,7 +4,9 @@ What counts is said after the reasoning (`kgym.answers.conclusion`); reasoning t
 the rules in the order that the verifier's options give, the first that finds something deciding:
 
     boxed       the last balanced \boxed{}, \fbox{} or \framebox{}; if the last one is empty or unterminated there is no
-    answer answer      "the final answer is ...", "Answer: ...", on the last line that says so hash        "#### ..."
+                answer
+    answer      "the final answer is ...", "Answer: ...", on the last line that says so
+    hash        "#### ..."
     bold        **...** at the end
     display     a display formula at the end
     conclusion  the last sentence, if it begins with "therefore", "so", ... and ends like a sentence

@@ -3,7 +3,8 @@ r"""Whether an answer is taken back by what follows it: a small grammar of negat
     reference   that, this, it, the above, my answer, this result, the boxed value
     wrongness   wrong, incorrect, a mistake, off by one; not right, not the answer, not valid
     clause      reference is wrongness | reference fails, contradicts ... | ignore reference | I made a mistake | I need
-    to redo reference confirmed   reference is right, the answer holds
+                to redo reference
+    confirmed   reference is right, the answer holds
 
 What is said last decides. A condition ("if this is wrong") says nothing, and a clause about another value takes
 nothing back. What would follow from the answer may take it back ("a side would be negative, so my answer is wrong"),
