@@ -240,7 +240,7 @@ def test_an_evaluation_has_no_card(run, tmp_path, capsys):
     assert "is an evaluation" in capsys.readouterr().err
     shutil.rmtree(run / "checkpoints")
     assert main(["runs", "card", str(run)]) == 2
-    assert "holds no model" in capsys.readouterr().err
+    assert "does not contain a model" in capsys.readouterr().err
 
 
 # --- the hub ----------------------------------------------------------------------------------------------------------

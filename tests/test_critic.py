@@ -234,5 +234,5 @@ def test_a_shared_critic_has_no_model_of_its_own(tmp_path, capsys):
     assert train(tmp_path / "run", "--set", "critic.backbone=shared", "--set", f"critic.model={tmp_path}") == 2
     assert "for a separate backbone" in capsys.readouterr().err
     assert train(tmp_path / "run", "--set", f"critic.model={tmp_path}") == 2
-    assert "holds no model" in capsys.readouterr().err
+    assert "does not contain a model" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

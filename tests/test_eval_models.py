@@ -41,7 +41,7 @@ def test_owner_and_name_are_a_model_on_the_hub(tmp_path, monkeypatch):
 def test_a_missing_folder_is_not_looked_for_on_the_hub(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
-    with pytest.raises(ConfigError, match=r"does not exist|holds no model"):
+    with pytest.raises(ConfigError, match=r"does not exist|does not contain a model"):
         resolve_model(name)
 
 

@@ -310,7 +310,7 @@ def changed_config(folder, **changes):
 
 def without_base(folder):
     changed_config(folder, base_model_name_or_path=str(folder.parent / "gone"))
-    return "gone, which is not there; restore that model, or write where it is now into"
+    return "gone, which does not exist; restore that model, or write its new path into"
 
 
 def of_itself(folder):
@@ -325,7 +325,7 @@ def of_another_model(folder):
 
 def of_another_width(folder):
     changed_tensors(folder, lambda name, tensor: (name, tensor[:, :16].contiguous() if "lora_A" in name else tensor))
-    return "does not fit (32, 64); it is of another model"
+    return "does not fit (32, 64); it belongs to another model"
 
 
 def with_half(folder):
@@ -338,7 +338,7 @@ def with_half(folder):
 
 def with_something_else(folder):
     changed_tensors(folder, lambda name, tensor: (name.replace("lora_B.weight", "lora_magnitude_vector"), tensor))
-    return "is not a matrix of LoRA"
+    return "is not a LoRA matrix"
 
 
 def of_another_kind(folder):

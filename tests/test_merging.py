@@ -78,10 +78,10 @@ def test_the_command_writes_a_model_that_can_be_named(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nano"], "two models at least"),
+        (["nano"], "at least two models"),
         (["nano", "nano", "--weights", "1"], "1 weights for 2 models"),
-        (["nano", "nano", "--weights", "0.7", "0.7"], "add up to 1.4; they must add up to 1"),
-        (["nano", "nano", "--weights", "nan", "1"], "must add up to 1"),
+        (["nano", "nano", "--weights", "0.7", "0.7"], "sum to 1.4; they must sum to 1"),
+        (["nano", "nano", "--weights", "nan", "1"], "must sum to 1"),
         (["nano", "no-such-model"], "no-such-model"),
     ],
 )

@@ -243,7 +243,7 @@ def test_a_kernel_that_a_configuration_names_is_refused(tiny_model, tmp_path):
 
 def test_weights_that_are_missing_are_not_invented(tiny_model, tmp_path):
     folder = changed(tiny_model, tmp_path / "model", num_hidden_layers=3)
-    with pytest.raises(ConfigError, match=r"not a whole causal language model: it has no weights model\.layers\.2"):
+    with pytest.raises(ConfigError, match=r"not a complete causal language model: it has no weights model\.layers\.2"):
         TransformersEngine(TransformersOptions(), folder)
 
 

@@ -128,7 +128,7 @@ def test_what_is_wrong_with_a_request_is_not_tried_again(engine):
         with pytest.raises(EngineError, match="refuses a request with status 400: temperature is not a number"):
             answers(one, requests(1))
         assert sum(server.asked.values()) == 1
-        with pytest.raises(EngineError, match="cannot continue one"):
+        with pytest.raises(EngineError, match="cannot continue a completion"):
             answers(one, [GenerateRequest("x", (Message("user", "1"),), 4, Sampling(), seed=0, prefix_ids=(1,))])
         with pytest.raises(EngineError, match="weights cannot be loaded into the server"):
             one.load(1, TensorWeights({}))
@@ -175,7 +175,7 @@ def test_the_key_is_sent_and_never_shown(engine, monkeypatch, caplog):
 def test_a_server_that_is_not_there_is_said_at_once():
     with FaultyServer() as server:
         url = server.url
-    with pytest.raises(ConfigError, match="no server answers"):
+    with pytest.raises(ConfigError, match="no server replies"):
         OpenAIEngine.check(OpenAIOptions(base_url=url), "served")
 
 
@@ -193,7 +193,7 @@ def test_a_model_that_the_server_does_not_have_is_refused_with_those_it_has():
         assert not server.bodies  # its list of models is believed
         with pytest.raises(
             ConfigError,
-            match=r"does not answer for the model 'nano' \(status 404: no such model\); it has served; name it",
+            match=r"does not reply for the model 'nano' \(status 404: no such model\); it has served; name it",
         ):
             OpenAIEngine.check(options, "nano")
         server.models = None
@@ -233,7 +233,7 @@ def test_a_429_counts_as_a_failure_only_if_nothing_is_answered(engine):
 def test_a_server_that_wants_hours_is_left_to_the_user(engine, headers):
     with FaultyServer(["429"], n_faults=100) as server:
         server.headers_429 = headers
-        with pytest.raises(EngineError, match=r"asks to be left alone for \d{4,} s \(status 429: slow down\)"):
+        with pytest.raises(EngineError, match=r"asks for a pause of \d{4,} s \(status 429: slow down\)"):
             answers(engine(server), requests(2))
 
 

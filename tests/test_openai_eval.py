@@ -189,7 +189,7 @@ def test_what_changes_answers_may_not_change_when_resumed_and_the_rest_may(capsy
     [
         (
             ["--model", "other"],
-            "does not answer for the model 'other' (status 404: no such model); it has served; name it with --model",
+            "does not reply for the model 'other' (status 404: no such model); it has served; name it with --model",
         ),
         (
             ["--loop-tokens", "64"],
@@ -197,7 +197,7 @@ def test_what_changes_answers_may_not_change_when_resumed_and_the_rest_may(capsy
         ),
         (
             ["env.context_tokens=512"],
-            "env.context_tokens=512: a server counts the tokens of a prompt only when it answers",
+            "env.context_tokens=512: a server counts the tokens of a prompt only when it completes it",
         ),
         (["engine.body.seed=1"], "kgym sets seed itself"),
         (["engine.base_url=ftp://host/v1"], "engine.base_url"),

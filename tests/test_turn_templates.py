@@ -237,7 +237,7 @@ def test_a_template_that_cannot_go_on_after_an_answer_is_refused_in_one_line(tem
     tokenizer.chat_template = template
     made = ChatEncoder(tokenizer, whose="some/model")
     with pytest.raises(
-        ConfigError, match="some/model cannot be used: it cannot continue after an answer; take a model"
+        ConfigError, match="some/model cannot be used: it cannot continue after a turn of the assistant; take a model"
     ) as error:
         made.turns_note()
     assert "\n" not in str(error.value)

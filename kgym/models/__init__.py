@@ -1,1 +1,1 @@
-"""Models by name, one place that loads them, chat templates and encoding, reward models."""
+"""Models: names, loading, chat templates, encoding and reward models."""

@@ -2,7 +2,7 @@
 
 DIR/  adapter_config.json  adapter_model.safetensors  (base_model.json)  tokenizer...
 
-Reading one needs no peft. What trains one is `kgym.train.lora`.
+Reading an adapter does not need peft. `kgym.train.lora` trains one.
 
 Source: Hu et al. 2021, arXiv:2106.09685, section 4.1.
 
@@ -24,13 +24,13 @@ from kgym.errors import ConfigError
 from kgym.models.names import ADAPTER, ADAPTER_WEIGHTS
 
 PREFIX = "base_model.model."
-"""What peft writes before the name of a module."""
+"""Prefix of the names of modules in peft's files."""
 NOT_READ = (
     "use_dora", "use_qalora", "use_bdlora", "bias", "lora_bias", "modules_to_save", "trainable_token_indices",
     "target_parameters", "layer_replication", "fan_in_fan_out", "alpha_pattern", "kasa_config", "monteclora_config",
     "arrow_config", "alora_invocation_tokens",
 )  # fmt: skip
-"""Options of peft that make more of an adapter than plain LoRA, unless they are off."""
+"""Options of peft with which an adapter is not plain LoRA, unless they are off."""
 PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
 """Values of `init_lora_weights` that leave the base model as it is; the others (pissa, olora ...) change it."""
 
@@ -46,16 +46,18 @@ def merged(weight_OI: Tensor, a_RI: Tensor, b_OR: Tensor, scale: float) -> Tenso
 def merge_adapter(model: PreTrainedModel, folder: Path) -> None:
     """Add the adapter of a folder to the weights of a model, in place.
 
-    Raises ConfigError for what cannot be added to this model.
+    Raises ConfigError for an adapter that cannot be added to this model.
     """
     config = _config(folder)
     for name, pair in read_adapter(folder).items():
         weight = _weight(model, name)
         if weight is None:
-            raise ConfigError(f"{folder}: its base model has no linear layer {name}; the adapter is of another model")
+            raise ConfigError(
+                f"{folder}: its base model has no linear layer {name}; the adapter belongs to another model"
+            )
         if weight.shape != (pair["B"].shape[0], pair["A"].shape[1]) or len(pair["A"]) != pair["B"].shape[1]:
             raise ConfigError(
-                f"{folder}: the adapter of {name} does not fit {tuple(weight.shape)}; it is of another model"
+                f"{folder}: the adapter of {name} does not fit {tuple(weight.shape)}; it belongs to another model"
             )
         if weight is model.get_input_embeddings().weight:
             raise ConfigError(
@@ -67,7 +69,7 @@ def merge_adapter(model: PreTrainedModel, folder: Path) -> None:
 def read_adapter(folder: Path) -> dict[str, dict[str, Tensor]]:
     """Return {module: {"A": (R, I), "B": (O, R)}}.
 
-    Raises ConfigError if the file is damaged or contains something else than LoRA.
+    Raises ConfigError if the file is damaged or contains anything other than LoRA.
     """
     file = folder / ADAPTER_WEIGHTS
     try:
@@ -79,7 +81,7 @@ def read_adapter(folder: Path) -> dict[str, dict[str, Tensor]]:
         name, _, part = key.removeprefix(PREFIX).rpartition(".lora_")
         if part not in ("A.weight", "B.weight") or tensor.ndim != 2:
             raise ConfigError(
-                f"{file}: {key} is not a matrix of LoRA; merge this adapter with peft and name the new folder"
+                f"{file}: {key} is not a LoRA matrix; merge this adapter with peft and name the new folder"
             )
         pairs.setdefault(name, {})[part[0]] = tensor
     if lacking := [name for name, pair in pairs.items() if len(pair) != 2]:

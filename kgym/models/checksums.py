@@ -1,10 +1,10 @@
-"""Checksums of weights, so that two processes can compare what they have without sending it.
+"""Checksums of weights, so that two processes can compare their weights without sending them.
 
     checksum(torch.cat([q, k])) == (checksum(q) + checksum(k)) % 2**64
 
-The bits of every element are mixed, and the results are added up. So one changed bit changes the sum, an engine that
-has fused or transposed tensors has the sum of their parts, and padding with zeros adds nothing. Elements that change
-places are not noticed: log-probabilities tell.
+The bits of every element are mixed, and the results are added up. So one changed bit changes the sum, fused or
+transposed tensors of an engine have the sum of their parts, and padding with zeros adds nothing. Checksums do not
+notice elements that change places; log-probabilities do.
 
 This file imports torch alone: workers that have no kgym load it by its path.
 """
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 CHUNK = 1 << 20
-"""Elements that are mixed at once: they stay in the cache of a CPU."""
+"""Number of elements that are mixed at once; they fit into the cache of a CPU."""
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int32}
-"""Types that read the bits of an element, by its size in bytes; one of eight bytes is read as two."""
+"""Types that read the bits of an element, by its size in bytes; eight bytes are read as two elements."""
 
 
 @torch.no_grad()

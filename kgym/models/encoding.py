@@ -1,11 +1,11 @@
-"""From a conversation to token ids, for engines, judges and reward models alike; and from an answer, for those who did
-not sample it.
+"""From a conversation to token ids, for engines, judges and reward models; and from a completion that was not sampled
+here.
 
-Control tokens (`<|im_end|>`, `[INST]`) are the template's alone. A question, gold answer or completion that spells one
-is read as characters: the text is cut inside of it, and the pieces are encoded one after the other. Text without one is
-encoded as ever.
+Only the template writes control tokens (`<|im_end|>`, `[INST]`). A question, gold answer or completion that spells one
+is read as characters: the text is cut inside it, and the pieces are encoded one after the other. Other text is encoded
+as usual.
 
-Answers that were sampled keep the ids that the engine reported (`Segment.token_ids`) and are never encoded again.
+Sampled completions keep the ids that the engine reported (`Segment.token_ids`) and are never encoded again.
 """
 
 import re
@@ -20,7 +20,7 @@ from kgym.models.templates import ChatTemplate
 from kgym.types import Chat, Message, Reply
 
 REASONING = re.compile(r"</?(?:think|thinking|seed:think)>|\[/?THINK\]|◁/?think▷")
-"""Marks that an assistant writes itself, and that a template may look for in what it has said."""
+"""Marks that an assistant writes itself, and that a template may look for in its turns."""
 ANCHORS = ("\n", "a", "=", ".")
 """Text before a piece while it is encoded: tokenizers of the kind of SentencePiece put a blank before the beginning
 of a text.
@@ -51,9 +51,9 @@ class ChatEncoder:
         return self._joined(pieces) if len(pieces) > 1 else self._encode(pieces[0])
 
     def reply(self, reply: Reply) -> list[int]:
-        """Return the ids that are appended to an answer when the environment replies: the end of the policy's turn as
-        far as the policy has not written it, the message, and the beginning of the next turn. Raises ConfigError if the
-        template cannot do that.
+        """Return the ids that are appended to a completion when the environment replies: the part of the end of the
+        policy's turn that it has not written, the message, and the beginning of the next turn. Raises ConfigError if
+        the template cannot do that.
         """
         first, *rest = self._pieces(lambda chat: self.template.after_an_answer_and(chat[0]), (reply.message,))
         ids = self._continued(first)
@@ -66,11 +66,11 @@ class ChatEncoder:
         return self.template.turns_note()
 
     def _n_closed(self, ids: Sequence[int], last_id: int | None) -> int:
-        """Return how many of the ids after an answer repeat how the policy has ended its turn, blanks before its end
-        token included.
+        """Return how many of the ids after a completion repeat the end of turn that the policy has written, blanks
+        before its end token included.
 
-        Models have several tokens for it (`<|eom_id|>` and `<|eot_id|>`): a turn that has ended with one is not ended
-        again.
+        Some models have several such tokens (`<|eom_id|>` and `<|eot_id|>`): a turn that has ended with one is not
+        ended again.
         """
         place = next((place for place, token in enumerate(ids) if token in self._control_ids), None)
         if place is None or last_id is None or (place and self._tokenizer.decode(list(ids[:place])).strip()):
@@ -86,14 +86,14 @@ class ChatEncoder:
         cut = tuple(Message(role, self._cut(content, mark, answer=role == "assistant")) for role, content in chat)
         pieces = render(cut).split(mark)
         if len(pieces) - 1 < sum(message.content.count(mark) for message in cut):
-            # the template has dropped some of it, or has changed the mark: it is not known what is joined, so the text
+            # the template has dropped or changed a mark, so the cuts are unknown, and the text
             # is changed instead
             pieces = [render(tuple(Message(role, content.replace(mark, " ")) for role, content in cut))]
         return pieces
 
     def answer(self, text: str, *, untrusted: bool = False) -> list[int]:
-        """Return the ids of an answer and the end token after it; one that is `untrusted` spells no control token but
-        those of reasoning.
+        """Return the ids of a completion and the end token after it; in an `untrusted` one, control tokens other than
+        those of reasoning are read as characters.
 
         Raises ConfigError if the tokenizer has no end token.
         """
@@ -107,8 +107,8 @@ class ChatEncoder:
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
-        """The control token that the template puts after an answer, if it puts one: an answer that closes its turn
-        has ended.
+        """The control token that the template writes after a completion, if any: a completion that closes its turn has
+        ended.
         """
         rest = self.template.after_an_answer().lstrip()
         ids = self._encode(rest) if rest else []
@@ -116,7 +116,7 @@ class ChatEncoder:
 
     @cached_property
     def _closing_ids(self) -> frozenset[int]:
-        """Control tokens that end a turn of the policy, for any next turn: not those that begin a turn of another
+        """Control tokens that end a turn of the policy before any next turn: not those that begin a turn of another
         role.
         """
         following = [self._encode(self.template.before_the_next(role)) for role in ("user", "assistant")]
@@ -130,7 +130,7 @@ class ChatEncoder:
     def _control_tokens(self) -> dict[str, int]:
         """Return the special tokens, and the others of the tokenizer's added tokens that the template writes.
 
-        The others are not all meant: some tokenizers have runs of blanks or HTML among them, which are ordinary text.
+        Not all added tokens count: some tokenizers have runs of blanks or HTML among them, which are ordinary text.
         """
         written = "\0".join((self.template.source, *self.template.examples()))
         special = set(self._tokenizer.all_special_tokens)
@@ -159,9 +159,7 @@ class ChatEncoder:
         return not self._control_ids.isdisjoint(self._encode(text))
 
     def _cut(self, text: str, mark: str, *, answer: bool) -> str:
-        """Put the mark into everything that spells a control token; into an `answer` not where it is one of
-        reasoning.
-        """
+        """Put the mark into everything that spells a control token; in an `answer`, not into those of reasoning."""
 
         def cut(match: re.Match[str]) -> str:
             spelled = match[0]

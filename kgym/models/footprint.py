@@ -1,14 +1,14 @@
-"""How large a model is, from its configuration alone: its weights, what its backward pass needs, its keys and values.
+"""The size of a model, from its configuration alone: its weights, its activations, its keys and values.
 
     footprint(folder).parameters        no weight is read, and nothing of this size is allocated
 
-The activations are counted and not guessed: a forward pass over tensors that have a shape and no content
-(`FakeTensorMode`) is asked what autograd keeps, so the figure holds for every architecture. Where such a pass cannot
-run, because what it computes depends on the values (a mixture of experts), the formula of a Llama-like layer takes its
-place. With T tokens, hidden size h, a = heads x head size, v = key-value heads x head size and an intermediate size i,
-such a layer keeps T x (6 h + 4 a + 2 v + 4 i) numbers: the input, the normalised input and the output of two norms
-(6 h), queries, repeated keys, values and the output of attention (4 a), v for keys and values before they are repeated,
-and four tensors of the gated feed-forward network (4 i).
+The activations are counted: a forward pass over tensors with a shape and no content (`FakeTensorMode`) shows what
+autograd keeps, so the figure holds for every architecture. Where such a pass cannot run, because what it computes
+depends on the values (a mixture of experts), the formula of a Llama-like layer is used. With T tokens, hidden size h, a
+= heads x head size, v = key-value heads x head size and an intermediate size i, such a layer keeps T x (6 h + 4 a + 2 v
++ 4 i) numbers: the input, the normalised input and the output of two norms (6 h), queries, repeated keys, values and
+the output of attention (4 a), v for keys and values before they are repeated, and four tensors of the gated
+feed-forward network (4 i).
 """
 
 import logging
@@ -27,10 +27,12 @@ from kgym.models.load import blank_model, load_config
 log = logging.getLogger(__name__)
 
 LENGTHS = (64, 128, 192)
-"""Rows over which the activations are counted: with three, a constant, a linear and a square part can be told apart."""
+"""Lengths of the rows over which the activations are counted: three lengths give the constant, the linear and the
+square part.
+"""
 
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
-"""How configurations call the number of their experts."""
+"""Names of the number of experts in configurations."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,17 @@ class Activations:
     """Bytes that a forward pass keeps for the backward pass, in the types that it computes in."""
 
     per_token: float
-    """Of all layers but attention, for each token that is computed."""
+    """Bytes of all layers except attention, for each computed token."""
     per_row_token: float
-    """Of attention, for each token of its rows: queries, keys, values and outputs."""
+    """Bytes of attention for each token of its rows: queries, keys, values and outputs."""
     per_row_square: float
-    """Of attention that forms a matrix of scores, for each row: this times the square of its length. 0 with SDPA."""
+    """Attention with a matrix of scores takes, for each row, this many bytes times the square of its length. 0 with
+    SDPA.
+    """
     widest: float
-    """Bytes a token of the largest of these tensors."""
+    """Bytes of the largest of these tensors, for each token."""
     copies: int
-    """Copies of the weights in the type that is computed in; 0 where that is the type of the weights."""
+    """Copies of the weights in the type of the computation; 0 where that is the type of the weights."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +59,32 @@ class Footprint:
 
     parameters: int
     largest: int
-    """Numbers in the largest tensor."""
+    """Size of the largest tensor, in numbers."""
     linears: tuple[tuple[str, int, int], ...]
-    """Name, inputs and outputs of each linear layer but the head."""
+    """Name, inputs and outputs of each linear layer except the head."""
     layers: int
     hidden: int
     vocabulary: int
     embedding: int
-    """Numbers in the input embedding, which multiply nothing in a forward pass unless the head shares them."""
+    """Size of the input embedding, in numbers; a forward pass multiplies nothing with them unless the head shares them.
+    """
     tied: bool
     """Whether the head shares the input embedding."""
     attention: int
     """Heads times the size of a head."""
     keys_and_values: int
-    """Numbers that are kept for each token of a text that is continued, in all layers."""
+    """Numbers that are cached for each token, in all layers."""
     experts: bool
-    """Whether a token is multiplied with a part of the weights only."""
+    """Whether each token is multiplied with only a part of the weights."""
     counted: bool
     """Whether the activations were counted; otherwise they are those of the formula."""
     activations: Activations
 
     @property
     def matmul_parameters(self) -> int:
-        """The weights that each token is multiplied with: all but an input embedding that is looked up."""
+        """Number of weights that each token is multiplied with: all except an input embedding that
+        is only looked up.
+        """
         return self.parameters if self.tied else self.parameters - self.embedding
 
 
@@ -126,12 +133,14 @@ def _footprint(config_json: str, folder: str, bfloat16: bool) -> Footprint:
 
 
 def _counted_if_possible(model: PreTrainedModel, mode: FakeTensorMode, bfloat16: bool) -> Activations | None:
-    """Count; return None for a model that cannot run without values, which torch would log with its whole traceback."""
+    """Count the activations; return None for a model that cannot run without values, which torch would log with its
+    whole traceback.
+    """
     logger = logging.getLogger("torch._subclasses.fake_tensor")
     disabled, logger.disabled = logger.disabled, True
     try:
         return _counted(model, mode, bfloat16)
-    except Exception as error:  # each architecture raises something else
+    except Exception as error:  # the type depends on the architecture
         log.debug("the activations of %s cannot be counted: %s", type(model).__name__, error)
         return None
     finally:
@@ -146,7 +155,7 @@ def _counted(model: PreTrainedModel, mode: FakeTensorMode, bfloat16: bool) -> Ac
         in_attention = [x for x in kept if x.ndim == 4 and length in x.shape]
         rows.append(
             sum(_bytes(x) for x in in_attention if x.shape[:2] != (1, 1))
-        )  # a mask over all heads has no gradient
+        )  # a mask over all heads is not part of the gradient
         others = [x for x in kept if not (x.ndim == 4 and length in x.shape)]
         plain.append(sum(_bytes(x) for x in others))
         widest = max((_bytes(x) / length for x in others if length in x.shape), default=0.0)

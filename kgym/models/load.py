@@ -2,8 +2,8 @@
 
     load_config -> load_tokenizer -> load_weights    each raises ConfigError, naming folder, reason and remedy
 
-Three things are refused here, before anything else is done with a model: its own code, which never runs; weights that
-are not finite; and a tokenizer with tokens that the embedding has no row for.
+Three things are refused here, before a model is used: its own code, which never runs; weights that are not finite; and
+a tokenizer with tokens that the embedding has no row for.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ def load_config(folder: str) -> PreTrainedConfig:
 
 
 def load_generation_config(folder: str) -> GenerationConfig | None:
-    """Return how a model is to be sampled from; None if it does not say. Raises ConfigError if it cannot be read."""
+    """Return the sampling settings of a model; None if it has none. Raises ConfigError if it cannot be read."""
     folder, _ = adapters_of(folder)
     try:
         config: GenerationConfig = GenerationConfig.from_pretrained(folder, trust_remote_code=False, **_where(folder))
@@ -84,13 +84,13 @@ def load_weights(
     """Return a model of a class such as `AutoModelForCausalLM`, in evaluation mode, and the names of the weights it
     lacks.
 
-    Those are set to 0; whether they may be missing is for the caller to say. `what` names such a model in messages.
-    The adapter of an adapter's folder is merged into its base model.
-    Raises ConfigError if it cannot be loaded, or if a weight is not finite.
+    Missing weights are set to 0; the caller decides whether they may be missing. `what` names such a model in messages.
+    The adapter of an adapter's folder is merged into its base model. Raises ConfigError if it cannot be loaded, or if a
+    weight is not finite.
     """
     whole, adapters = adapters_of(folder)
     level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # it would warn of missing weights, which are either wanted or refused
+    transformers_logging.set_verbosity_error()  # it would warn of missing weights, which are either expected or refused
     try:
         with _refusing(what, whole):
             model, report = kind.from_pretrained(
@@ -118,8 +118,8 @@ def load_weights(
 def load_language_model(
     folder: str, *, dtype: torch.dtype, device: str | torch.device
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return a causal language model with its tokenizer. Raises ConfigError if the folder does not contain both
-    whole.
+    """Return a causal language model with its tokenizer. Raises ConfigError if the folder does not contain both,
+    complete.
     """
     load_config(folder)
     tokenizer = load_tokenizer(folder)
@@ -128,21 +128,21 @@ def load_language_model(
     )
     if missing:
         raise ConfigError(
-            f"{folder} is not a whole causal language model: it has no weights {missing[0]}; name another folder"
+            f"{folder} is not a complete causal language model: it has no weights {missing[0]}; name another folder"
         )
     check_vocabulary(folder, tokenizer, model.get_input_embeddings().weight.shape[0])
     return model, tokenizer
 
 
 def check_same_tokens(folder: str, other: str) -> None:
-    """Raise ConfigError if a token of one model is not that of the other."""
+    """Raise ConfigError if the models do not have the same tokens."""
     if load_tokenizer(folder).get_vocab() != load_tokenizer(other).get_vocab():
-        raise ConfigError(f"{other} and {folder} have different tokenizers: a token would mean two things")
+        raise ConfigError(f"{other} and {folder} have different tokenizers: the same token would mean two things")
 
 
 def blank_model(config: PreTrainedConfig, folder: str) -> PreTrainedModel:
-    """Return a causal language model of a configuration, with weights that mean nothing; it is made on torch's default
-    device, so without any memory on `meta`. Raises ConfigError, naming `folder`, if there is no such architecture.
+    """Return a causal language model of a configuration, with arbitrary weights; it is made on torch's default device,
+    so without memory on `meta`. Raises ConfigError, naming `folder`, if there is no such architecture.
     """
     with _refusing("a causal language model", folder):
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
@@ -151,10 +151,10 @@ def blank_model(config: PreTrainedConfig, folder: str) -> PreTrainedModel:
 
 @torch.no_grad()
 def own_memory(model: nn.Module) -> None:
-    """Copy the weights out of the file that they are mapped from, to where torch puts its own tensors.
+    """Copy the weights out of the file that they are mapped from into memory that torch allocates.
 
-    Products of matrices may be rounded by how their operands are in memory, and a file lays a run's weights elsewhere
-    than the run did: it would not continue in the same numbers.
+    The rounding of matrix products may depend on how their operands are aligned in memory, which differs between a file
+    and a run: a resumed run would not have the same numbers.
     """
     for weight in model.parameters():
         weight.data = weight.data.clone()
@@ -163,16 +163,16 @@ def own_memory(model: nn.Module) -> None:
 @torch.no_grad()
 def broken_weight(model: nn.Module, dtype: torch.dtype = torch.float32) -> str | None:
     """Return the name of a parameter with a NaN or an infinity in it, or with a number that `dtype` does not reach;
-    None if there is none. Of parameters that are cut over ranks, this rank's parts are looked at.
+    None if there is none. Of parameters that are cut over ranks, this rank's parts are checked.
 
-    Reads every weight once, without a copy (0.05 s for 100 million on one core), and asks the device once.
+    Reads every weight once, without a copy (0.05 s for 100 million on one core), and waits for the device once.
     """
     names, extremes = [], []
     for name, parameter in model.named_parameters():
         weight = local(parameter)
         if (
             weight.numel() and weight.is_floating_point() and weight.element_size() > 1
-        ):  # torch has no extremes of float8
+        ):  # torch does not compute minima and maxima of float8
             names.append(name)
             extremes.append(torch.stack(torch.aminmax(weight)).to(dtype).float())  # NaN if there is one
     if not names:
@@ -184,7 +184,7 @@ def broken_weight(model: nn.Module, dtype: torch.dtype = torch.float32) -> str |
 def check_vocabulary(folder: str, tokenizer: PreTrainedTokenizerBase, n_rows: int) -> None:
     """Raise ConfigError if the tokenizer writes tokens that the embedding, of `n_rows`, has no row for.
 
-    Special tokens that no prompt contains may lack one: some models share the tokenizer of one that also reads images.
+    Special tokens that are in no prompt may lack a row: some models share the tokenizer of one that also reads images.
     """
     beyond = {number: text for text, number in tokenizer.get_vocab().items() if number >= n_rows}
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
@@ -199,20 +199,20 @@ def check_vocabulary(folder: str, tokenizer: PreTrainedTokenizerBase, n_rows: in
 
 
 def _of_a_prompt(tokenizer: PreTrainedTokenizerBase) -> Sequence[int]:
-    """Return the ids of a short conversation; none if it cannot be rendered, which is said when prompts are
+    """Return the ids of a short conversation; none if it cannot be rendered, which is reported when prompts are
     rendered.
     """
     try:
         ids: list[int] = tokenizer.apply_chat_template(
             [{"role": "user", "content": "1"}], add_generation_prompt=True, tokenize=True, return_dict=False
         )
-    except Exception as error:  # a template is a program of the folder's, and raises any error
+    except Exception as error:  # a template is a program and may raise any error
         log.debug("the chat template cannot be rendered: %s", error)
         return ()
     return ids
 
 
-# --- what loaders raise -----------------------------------------------------------------------------------------------
+# --- errors of loaders ------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -229,7 +229,7 @@ def _refusing(what: str, folder: str) -> Iterator[None]:
 
 
 def _reason(error: Exception, folder: str) -> str:
-    """Say in one line what was wrong; never pass on the advice to run code or to unpickle, which loaders give."""
+    """Say in one line what was wrong, without the advice of loaders to run code or to unpickle."""
     text = str(error)
     if "trust_remote_code" in text:
         return (
@@ -258,7 +258,7 @@ def _own_code(folder: str) -> str:
 
 
 def _where(folder: str) -> dict[str, bool]:
-    """Return the arguments that say where loaders may look. Raises ConfigError for a model that is nowhere."""
+    """Return the arguments that tell loaders where to look. Raises ConfigError for a model that does not exist."""
     if Path(folder).is_dir():
         return {"local_files_only": True}
     if not HUB_ID.fullmatch(folder):
@@ -270,7 +270,8 @@ def _where(folder: str) -> dict[str, bool]:
 def _can_be_downloaded(name: str) -> bool:
     """Ask the hub for a model once, without the retries of its library, which take half a minute for each file.
 
-    False if the hub cannot be reached and the model was downloaded before. Raises ConfigError if it cannot be had.
+    False if the hub cannot be reached and the model was downloaded before. Raises ConfigError if it cannot be
+    downloaded.
     """
     from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache  # noqa: PLC0415
 
@@ -285,7 +286,8 @@ def _can_be_downloaded(name: str) -> bool:
         ) from error
     except errors.EntryNotFoundError as error:
         raise ConfigError(
-            f"{name} is on the hub and has no {CONFIG}, so it is not a whole model; download an adapter and name its "
+            f"{name} is on the hub and has no {CONFIG}, so it is not a complete model; download an adapter and name "
+            "its "
             "folder"
         ) from error
     except Exception as error:  # anything that the network and its libraries raise

@@ -1,5 +1,5 @@
-"""Models made of models: an adapter added to its base, the average of several, and one of fewer layers. All are plain
-Hugging Face folders.
+"""Models made of other models: an adapter merged into its base, the average of several models, and a model with fewer
+layers. All are plain Hugging Face folders.
 
     merge_into(run, out)             base + scale * B @ A            the whole model of a LoRA run
     average_into(models, out)        w_1 W_1 + w_2 W_2 + ...         long2short by merging
@@ -37,7 +37,7 @@ _NOT_COMPUTED = (
     "use_cache",
     "pad_token_id",
 )
-"""Keys of a configuration that change nothing that a model computes."""
+"""Keys of a configuration that do not affect what a model computes."""
 
 
 def merge_into(name: str, out: Path, *, dtype: str = "float32") -> tuple[str, str]:
@@ -66,18 +66,18 @@ def average_into(
     Without weights each model counts the same. The configuration and the tokenizer are those of the first. Two models
     are in memory at a time, in float32.
 
-    Raises ConfigError for fewer than two models, for weights that are not one for each, do not add up to 1, or are not
-    finite, for models of other shapes or tokenizers than the first, and if `out` exists already; RunError if it cannot
-    be written.
+    Raises ConfigError for fewer than two models, for weights that are not one for each model, do not add up to 1, or
+    are not finite, for models with other shapes or tokenizers than the first, and if `out` exists already; RunError if
+    it cannot be written.
     """
     if len(names) < 2:
-        raise ConfigError("an average needs two models at least")
+        raise ConfigError("an average needs at least two models")
     shares = list(weights) if weights is not None else [1 / len(names)] * len(names)
     if len(shares) != len(names):
         raise ConfigError(f"{len(shares)} weights for {len(names)} models; give one for each")
     if not math.isclose(sum(shares), 1, abs_tol=1e-6):  # also of a NaN
         raise ConfigError(
-            f"the weights {', '.join(f'{share:g}' for share in shares)} add up to {sum(shares):g}; they must add up to 1"
+            f"the weights {', '.join(f'{share:g}' for share in shares)} sum to {sum(shares):g}; they must sum to 1"
         )
     _refuse(out)
     folders = [resolve_model(name) for name in names]
@@ -97,13 +97,13 @@ def average_into(
 
 
 def cut_into(name: str, out: Path, *, layers: int, dtype: str = "float32") -> int:
-    """Write a model with so many of its layers, the first ones and the last, into the new folder `out`; return how many
-    it had.
+    """Write a model with `layers` of its layers, the first ones and the last, into the new folder `out`; return how
+    many it had.
 
-    What it computes is worth little until it is trained again.
+    Its output is of little use until it is trained again.
 
-    Raises ConfigError for a model whose layers are not where Llama has them, if it does not have more than `layers` of
-    them, and if `out` exists already; RunError if it cannot be written.
+    Raises ConfigError for a model whose layers are not in one list as in Llama, if it does not have more than `layers`
+    of them, and if `out` exists already; RunError if it cannot be written.
     """
     _refuse(out)
     model, tokenizer = load_language_model(resolve_model(name), dtype=torch.float32, device="cpu")
@@ -129,7 +129,7 @@ def _weights(model: PreTrainedModel) -> dict[str, Tensor]:
 
 
 def _compare(first: str, one: Loaded, name: str, other: Loaded) -> None:
-    """Raise ConfigError, naming the first difference, for a model that cannot be averaged with the first."""
+    """Raise ConfigError, naming the first difference, for a model that cannot be averaged with the first one."""
     weights, others = _weights(one[0]), _weights(other[0])
     for key in [*weights, *others]:
         if key not in others or key not in weights:
@@ -161,7 +161,7 @@ def _refuse(out: Path) -> None:
 
 
 def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
-    """Write a folder that is there whole or not at all. Raises RunError."""
+    """Write a folder, complete or not at all. Raises RunError."""
     temporary = out.with_name(f".{out.name}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""From the name of a model, as people type it, to a folder or hub id that an engine and the trainer load."""
+"""From the name of a model, as a user types it, to a folder or hub id that an engine and the trainer load."""
 
 import hashlib
 import json
@@ -13,16 +13,16 @@ from kgym.folders import numbered
 from kgym.registry import registry
 
 CONFIG = "config.json"
-"""What makes a folder a Hugging Face model."""
+"""The file of a folder that is a Hugging Face model."""
 ADAPTER = "adapter_config.json"
-"""What makes a folder an adapter, as peft writes it: it is added to the base model that this file names."""
+"""The file of a folder that is an adapter, as peft writes it; it names the base model."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BASE = "base_model.json"
-"""Beside it in the checkpoints of kgym: {"sha256": the fingerprint of that base model}."""
+"""A file next to it in the checkpoints of kgym: {"sha256": the fingerprint of that base model}."""
 _DECIDING = {".safetensors", ".bin", ".json", ".jinja", ".model"}
 _WORD_LISTS = {"vocab.txt", "merges.txt"}
 HUB_ID = re.compile(r"(?!runs/)[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-"""`OWNER/NAME` on the hub. Not below `runs/`, where kgym keeps its runs, whether or not there is one yet."""
+"""`OWNER/NAME` on the hub. Not below `runs/`, where kgym keeps its runs, even if there is none yet."""
 
 
 def resolve_model(name: str) -> str:
@@ -44,7 +44,8 @@ def resolve_model(name: str) -> str:
         found = folder if _holds_model(folder) else _newest_checkpoint(folder / "checkpoints")
         if found is None:
             raise ConfigError(
-                f"{name} holds no model: neither a {CONFIG} nor a finished checkpoint below checkpoints/; name another "
+                f"{name} does not contain a model: neither a {CONFIG} nor a finished checkpoint below checkpoints/; "
+                "name another "
                 "folder"
             )
         adapters_of(str(found))  # raises what is wrong with the base model of an adapter
@@ -64,8 +65,8 @@ def resolve_model(name: str) -> str:
 def adapters_of(resolved: str) -> tuple[str, list[Path]]:
     """Return the whole model below a resolved one and the adapters on it, the lowest first; none of a whole model.
 
-    Raises ConfigError for an adapter without weights, for one that names a base model which is not there, and for one
-    of kgym's whose base model has other files than it was trained on.
+    Raises ConfigError for an adapter without weights, for one whose base model does not exist, and for one of kgym's
+    whose base model has other files than it was trained on.
     """
     whole, adapters = _layers(resolved)
     for below, folder in zip([whole, *map(str, adapters)], adapters, strict=False):
@@ -92,7 +93,7 @@ def _layers(resolved: str) -> tuple[str, list[Path]]:
 
 
 def _base_of(folder: Path) -> str:
-    """Return the base model that an adapter names. Raises ConfigError if it names none, or one that is not there."""
+    """Return the base model that an adapter names. Raises ConfigError if it names none, or one that does not exist."""
     file = folder / ADAPTER
     try:
         base = json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]
@@ -108,8 +109,8 @@ def _base_of(folder: Path) -> str:
         )
     if not there:
         raise ConfigError(
-            f"{folder} contains an adapter of {base}, which is not there; restore that model, "
-            f"or write where it is now into {file}, as base_model_name_or_path"
+            f"{folder} contains an adapter of {base}, which does not exist; restore that model, or write its new path "
+            f"into {file}, as base_model_name_or_path"
         )
     return str(base)
 
@@ -127,24 +128,26 @@ def _known_base(folder: Path) -> str:
 
 
 def two_readings(resolved: str) -> str:
-    """Return what to add when a resolved model cannot be loaded: that no folder of its name is here, if it was taken
-    for one on the hub.
+    """Return an addition to the message when a resolved model cannot be loaded: no folder of its name exists here, so
+    it was taken for one on the hub.
 
     >>> two_readings("acme/typo")
     '; no folder acme/typo exists here, so kgym took the name for a model on the hub: check the spelling, and the network'
     """
     if Path(resolved).is_dir():
         return ""
-    return f"; no folder {resolved} exists here, so kgym took the name for a model on the hub: check the spelling, and the network"
+    return (
+        f"; no folder {resolved} exists here, so kgym took the name for a model on the hub: check the spelling, and "
+        "the network"
+    )
 
 
 def model_fingerprint(resolved: str) -> str:
-    """Return a sha256 over everything in a model's folder that decides what it computes: weights, configuration,
+    """Return a sha256 over all files in a model's folder that affect what it computes: weights, configuration,
     tokenizer, chat template.
 
-    Every byte is read, as a model may be changed in any of its layers; files that have not been touched since are read
-    once a process. For a model on the hub it is the commit in the cache, "" if it is not there. That of an adapter
-    includes its base's.
+    Every byte is read, as any layer of a model may change; unchanged files are read once a process. For a model on the
+    hub it is the commit in the cache, "" if it is not cached. The fingerprint of an adapter includes that of its base.
     """
     folder = Path(resolved)
     if not folder.is_dir():
@@ -168,7 +171,7 @@ def _files_fingerprint(folder: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
-    """Return the sha256 over names, sizes and contents; the time of the last change is there for the cache only."""
+    """Return the sha256 over names, sizes and contents; the time of the last change is only for the cache."""
     paths = [Path(name) for name, _, _ in files]
     with ThreadPoolExecutor(max_workers=4) as pool:  # hashlib releases the lock: shards are hashed side by side
         contents = list(pool.map(file_sha256, paths))

@@ -1,4 +1,4 @@
-"""Where a model is computed and in which numbers, as people write it: `auto`, `cuda:1`, `bfloat16`."""
+"""The device and the dtype of a model, as users write them: `auto`, `cuda:1`, `bfloat16`."""
 
 import torch
 
@@ -11,9 +11,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def placement(device: str, dtype: str) -> tuple[str, torch.dtype]:
     """Return the device as torch names it, and the type of the weights.
 
-    The device `auto` is the GPU if there is one; of several ranks on a machine each has its own. The dtype `auto` is
-    float32 on the CPU and bfloat16 elsewhere. Raises ConfigError for a dtype that is none of `DTYPES`, and for a GPU
-    that is another rank's or none.
+    The device `auto` is the GPU if there is one; with several ranks on a machine, each rank has its own. The dtype
+    `auto` is float32 on the CPU and bfloat16 elsewhere. Raises ConfigError for a dtype that is none of `DTYPES`, and
+    for a GPU that does not exist or belongs to another rank.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -21,21 +21,21 @@ class Learner:
     """In evaluation mode: dropout would make the ratios of a fresh batch differ from 1."""
     tokenizer: PreTrainedTokenizerBase
     folder: str
-    """Where it was loaded from."""
+    """The folder that it was loaded from."""
 
     @cached_property
     def encoder(self) -> ChatEncoder:
-        """Its tokenizer with the chat template. Raises ConfigError if there is none that can be used."""
+        """Its tokenizer with the chat template. Raises ConfigError if it has none that can be used."""
         return ChatEncoder(self.tokenizer, whose=self.folder)
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device of its weights."""
         return self.model.device
 
     @property
     def context(self) -> int | None:
-        """The most tokens that a row may have."""
+        """The most tokens of a row."""
         limit: int | None = getattr(self.model.config, "max_position_embeddings", None)
         return limit
 

@@ -2,8 +2,8 @@
 
 DIR/  config.json  model.safetensors  tokenizer...  reward_model.json
 
-`reward_model.json` is ours: the text that stands for a question, and the bias that moves the mean score of
-demonstrations to 0. A folder without it is read with the question as it is and no bias.
+`reward_model.json` is kgym's own: the prompt made of a question, and the bias that moves the mean score of
+demonstrations to 0. Without this file, the prompt is the question itself and the bias 0.
 """
 
 import json
@@ -31,27 +31,27 @@ BATCH_TOKENS = 8192
 
 
 class Reading(Options):
-    """How a reward model is read; what is in `reward_model.json`."""
+    """How a reward model is used: the content of `reward_model.json`."""
 
     prompt: str = Field("{question}", min_length=1)
-    """The user's message: `{question}` stands for the question, `{gold}` for the right answer, for models that were
+    """The user's message: `{question}` stands for the question, `{gold}` for the gold answer, for models that were
     trained to compare with it (Kimi k1.5, section 2.3.5).
     """
     bias: float = Field(0.0, allow_inf_nan=False)
-    """What is taken off the output of the head."""
+    """Number subtracted from the output of the head."""
 
 
 @dataclass(frozen=True)
 class RewardModel(Learner):
-    """A scorer of answers with its tokenizer."""
+    """A scorer of completions with its tokenizer."""
 
     reading: Reading
 
     def row(self, question: str, gold: str, answer: str) -> tuple[list[int], list[int]]:
-        """Return the ids of the prompt and of the answer, which is the text of a third party, with its end token."""
+        """Return the ids of the prompt and of the completion `answer`, which is untrusted text, with its end token."""
         parts = self.reading.prompt.split(
             "{question}"
-        )  # in two steps, so that a question with "{gold}" in it stays what it is
+        )  # in two steps, so that "{gold}" inside a question is not replaced
         text = question.join(part.replace("{gold}", gold) for part in parts)
         return self.encoder.prompt((Message("user", text),)), self.encoder.answer(answer, untrusted=True)
 
@@ -64,7 +64,7 @@ class RewardModel(Learner):
 
     @torch.no_grad()
     def scores(self, items: Sequence[tuple[str, str, str]]) -> list[float | None]:
-        """Return the score of each (question, gold, answer), bias taken off; None for one that is longer than the
+        """Return the score of each (question, gold, completion), bias subtracted; None for one that is longer than the
         model's context.
         """
         rows = [prompt + answer for prompt, answer in (self.row(*item) for item in items)]
@@ -108,8 +108,8 @@ def _check_labels(folder: str, n_labels: int) -> None:
 
 
 def load_reward_model(folder: str, *, dtype: str = "auto", device: str = "auto", new_head: bool = False) -> RewardModel:
-    """Load a reward model, or, with `new_head`, make one of any language model: its head, of zeros, gives every answer
-    the score 0.
+    """Load a reward model, or, with `new_head`, make one of any language model: its head, of zeros, gives every
+    completion the score 0.
 
     `dtype` and `device` as in `placement`. Raises ConfigError if the folder contains no such model, or if a model with
     a new head, which is to be trained, cannot be trained in `dtype`.
@@ -131,7 +131,7 @@ def load_reward_model(folder: str, *, dtype: str = "auto", device: str = "auto",
             f"cannot make a reward model of {folder}: it has no weights for {lacking[0]}; name another folder"
         )
     check_vocabulary(folder, tokenizer, model.get_input_embeddings().weight.shape[0])
-    if model.config.pad_token_id is None:  # the model looks for the last token that is not a padding
+    if model.config.pad_token_id is None:  # the model looks for the last token that is not padding
         model.config.pad_token_id = (
             tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         )

@@ -1,4 +1,4 @@
-"""From a model to a Hugging Face folder, in a type of weights of one's choice; `load.py` is the other way."""
+"""From a model to a Hugging Face folder, with weights of a chosen type; `load.py` does the reverse."""
 
 import json
 from collections.abc import Callable
@@ -22,8 +22,8 @@ def save_model(
     """Write a folder that `from_pretrained` and vLLM load, with its weights, and the type that its configuration names,
     in `dtype`.
 
-    `weight` gives what is written for a parameter, if that is not the parameter itself. Every rank calls it, and rank 0
-    writes.
+    `weight` returns the tensor to write for a parameter, by default the parameter itself. Every rank calls it, and rank
+    0 writes.
     """
     world = join()
     if world.size == 1 and weight is None and {parameter.dtype for parameter in model.parameters()} == {dtype}:
@@ -47,8 +47,8 @@ def save_model(
 
 
 def _name_dtype(file: Path, dtype: str) -> None:
-    """Let a configuration, and those of the parts of the model in it, name a type of the weights: transformers
-    writes the model's own.
+    """Write a type of the weights into a configuration and those of its parts; transformers writes the model's own
+    type.
     """
     config = json.loads(file.read_text(encoding="utf-8"))
     _replace(config, dtype)

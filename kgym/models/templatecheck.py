@@ -1,10 +1,10 @@
-"""Render a chat template in a process that can be killed; run as a script, so that a hostile template costs seconds and
+"""Render a chat template in a process that can be killed; run as a script, so that a hostile template costs seconds,
 not hours.
 
 Standard input:  {"template": "...", "values": {...}, "conversations": [[messages, add_generation_prompt], ...]}
 Standard output: {"over": "" or which limit it broke, "variables": ["enable_thinking", ...]}
 
-A conversation that the template refuses is not its business. Imports nothing of kgym.
+A conversation that the template refuses is ignored here. This file imports nothing of kgym.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ OUTPUT_CHARACTERS = 1_000_000
 
 
 class _Generation(Extension):
-    """`{% generation %}` marks what an assistant has generated; here it is only its content."""
+    """`{% generation %}` marks what an assistant has generated; here it only renders its content."""
 
     tags = {"generation"}  # noqa: RUF012  (as jinja2 declares it)
 
@@ -40,7 +40,7 @@ def _raise_exception(message: str) -> None:
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    """Return what `transformers` gives a template."""
+    """Return the environment in which `transformers` renders a template."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
@@ -85,7 +85,7 @@ def _answer(asked: dict[str, Any]) -> dict[str, Any]:
                 _render(template, messages, add_generation_prompt, asked["values"])
     except MemoryError as error:
         return {"over": str(error) or f"it needs more than {MEMORY_BYTES >> 30} GiB", "variables": variables}
-    except Exception:  # what else a template raises, the caller will see when it renders it
+    except Exception:  # the caller will see other errors when it renders the template
         return {"over": "", "variables": variables}
     return {"over": "", "variables": variables}
 

@@ -1,7 +1,7 @@
 """The chat template of a model: checked once in a separate process, then rendered here, with errors that name it.
 
-A template is code by the author of the model folder. `transformers` runs it in a sandbox, which keeps it from files and
-Python, but not from endless loops or from texts of gigabytes. So its first conversations are rendered by
+A template is code by the author of the model folder. `transformers` runs it in a sandbox without access to files and
+Python, which does not prevent endless loops or texts of gigabytes. So its first conversations are rendered by
 `templatecheck.py`, within limits.
 """
 
@@ -32,7 +32,7 @@ RESERVED = {
 }
 """Names that belong to the call and not to the template's user."""
 WALL_S = 60.0
-"""Of the check, start of the process included; its computing time is bounded by `templatecheck.CPU_S`."""
+"""Time limit of the check, start of the process included; its computing time is bounded by `templatecheck.CPU_S`."""
 PROBE = "KGYM PROBE 7"
 REPLY = "KGYM REPLY 8"
 THINKING = "<think>"
@@ -46,13 +46,13 @@ _EXAMPLES = (
     ((*_ANSWERED, *ASKED), False),
     ((*_ANSWERED, Message("tool", "REPLY")), False),
 )
-"""Conversations, and whether they end in an answer."""
+"""Conversations, and whether they end in a turn of the assistant."""
 
 
 class ChatTemplate:
     """The template of a tokenizer with the values of its variables. `whose` names the model in messages.
 
-    Raises ConfigError if there is no template, if it fails or has no end, and for a variable that it does not have.
+    Raises ConfigError if there is no template, if it fails or does not end, and for a variable that it does not have.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class ChatTemplate:
         if found["over"]:
             raise self._error(found["over"])
         self._refuse_unknown(found["variables"])
-        self.text(ASKED)  # raises what is wrong with it
+        self.text(ASKED)  # raises if the template is wrong
 
     def examples(self) -> list[str]:
         """Return small conversations as text, without those that the template refuses."""
@@ -81,7 +81,7 @@ class ChatTemplate:
         return texts
 
     def text(self, chat: Chat, *, answered: bool = False) -> str:
-        """Return a conversation as text; `answered` if it ends in an answer, and is not to be continued.
+        """Return a conversation as text; `answered` if it ends in a turn of the assistant and is not to be continued.
 
         Raises ConfigError, with what the template says, if it refuses the conversation.
         """
@@ -95,7 +95,7 @@ class ChatTemplate:
         return text
 
     def after_an_answer(self) -> str:
-        """Return what the template writes after the last answer of a conversation; "" if it cannot be told."""
+        """Return what the template writes after the assistant's last turn; "" if that is unknown."""
         try:
             _, found, rest = self.text(_ANSWERED, answered=True).rpartition(PROBE)
         except ConfigError:
@@ -105,28 +105,31 @@ class ChatTemplate:
     # --- several turns
 
     def after_an_answer_and(self, reply: Message) -> str:
-        """Return what the template writes between an answer and the next one: the end of the first, the reply, and the
-        beginning of the next. What it writes before is not rendered again.
+        """Return what the template writes between one turn of the assistant and the next: the end of the first, the
+        reply, and the beginning of the next. Text before that is not rendered again.
 
-        Raises ConfigError if it cannot be told, as the template leaves earlier answers out or changes their order.
+        Raises ConfigError if that is unknown because the template leaves earlier turns out or changes their order.
         """
         return self._between(reply._replace(role=self._reply_role(reply.role)))
 
     def turns_note(self) -> str:
         """Return what the template changes in earlier turns when a conversation goes on; "" for nothing.
 
-        Raises ConfigError if it cannot go on after an answer at all.
+        Raises ConfigError if it cannot continue after a turn of the assistant.
         """
         open_already = self.text(ASKED).rstrip().endswith(THINKING)
         thought = f"{'' if open_already else THINKING}\nREASON\n</think>\n\n{PROBE}"
         if not self._grows(PROBE):
             return "though the chat template writes an earlier turn in another way than the newest"
         if not self._grows(thought):
-            return "with the reasoning of earlier turns, which the chat template leaves out when it renders a whole conversation"
+            return (
+                "with the reasoning of earlier turns, which the chat template leaves out when it renders a whole "
+                "conversation"
+            )
         return ""
 
     def _grows(self, answer: str) -> bool:
-        """Whether three turns put together are the conversation rendered at once."""
+        """Whether three turns joined are the conversation rendered at once."""
         reply = Message(self._reply_role("tool"), REPLY)
         between = self._between(reply)
         chat = (*ASKED, *(Message("assistant", answer), reply) * 2)
@@ -136,17 +139,18 @@ class ChatTemplate:
         return self.text((*_ANSWERED, reply)).partition(PROBE)[2]
 
     def _reply_role(self, role: str) -> str:
-        """Return the role itself, or `user` where the template has none for what a tool has returned."""
+        """Return the role itself, or `user` where the template has no role for tool results."""
         if self._reply_roles is None:
             self._reply_roles = {role for role in ("tool", "user") if self._takes_reply(role)}
         if not self._reply_roles:
             raise self._error(
-                "it cannot continue after an answer; take a model whose template can, or an environment with one turn"
+                "it cannot continue after a turn of the assistant; take a model whose template can, or an environment "
+                "with one turn"
             )
         return role if role in self._reply_roles else "user"
 
     def _takes_reply(self, role: str) -> bool:
-        """Whether a reply in this role is written, after the answer; some templates leave out what they do not know."""
+        """Whether a reply in this role is written, after the assistant's turn; some templates omit unknown roles."""
         try:
             whole = self.text((*_ANSWERED, Message(role, REPLY)))
         except ConfigError:
@@ -155,8 +159,8 @@ class ChatTemplate:
         return REPLY in rest and REPLY not in before and rest != self.before_the_next("assistant")
 
     def before_the_next(self, role: str) -> str:
-        """Return what the template writes after an answer when a message in this role follows, that included; "" if
-        it refuses that.
+        """Return what the template writes after a turn of the assistant when a message in this role follows, that
+        message included; "" if it refuses it.
         """
         try:
             return self._between(Message(role, REPLY))
@@ -184,12 +188,14 @@ def _source(tokenizer: PreTrainedTokenizerBase) -> str:
 
 @lru_cache(maxsize=64)
 def _checked(template: str, values: str) -> str:
-    """Return the JSON that `templatecheck.py` writes, or what stands for it where a limit has ended the process."""
+    """Return the JSON that `templatecheck.py` writes, or a replacement if a limit has ended the process."""
     conversations = [[[message._asdict() for message in chat], not answered] for chat, answered in _EXAMPLES]
     asked = json.dumps({"template": template, "values": json.loads(values), "conversations": conversations})
     command = [sys.executable, "-P", str(Path(templatecheck.__file__))]
     try:
-        done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=WALL_S, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            command, input=asked, capture_output=True, text=True, timeout=WALL_S, check=False
+        )
     except subprocess.TimeoutExpired:
         return json.dumps({"over": f"it was not rendered after {WALL_S:g} s", "variables": []})
     except OSError as error:

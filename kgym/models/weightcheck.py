@@ -1,4 +1,4 @@
-"""Are the weights of a model folder all there, and finite? One tensor is in memory at a time."""
+"""Checks that the weights of a model folder are complete and finite. One tensor is in memory at a time."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,8 @@ from kgym.models.names import ADAPTER, ADAPTER_WEIGHTS
 
 ONE_FILE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-"""Of a model in several files: {"weight_map": {"lm_head.weight": "model-00002-of-00002.safetensors", ...}}."""
+"""The index of a model in several files: {"weight_map": {"lm_head.weight": "model-00002-of-00002.safetensors", ...}}.
+"""
 
 
 def check_weight_files(folder: Path) -> list[str]:
@@ -20,7 +21,7 @@ def check_weight_files(folder: Path) -> list[str]:
     names = _names(folder)
     for name in names:
         if not (folder / name).is_file():
-            raise ConfigError(f"{folder} lacks the weights {name}; a model without them is of no use to anybody")
+            raise ConfigError(f"{folder} lacks the weights {name}; write the model again, or use another folder")
         _check(folder / name)
     return names
 

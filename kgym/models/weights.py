@@ -16,11 +16,13 @@ from kgym.models.checksums import checksum
 from kgym.types import HeldTensor, Weights
 
 SHIFT = 0.02
-"""By which the elements of another adapter differ."""
+"""Difference between the elements of an adapter and those of its other version."""
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """Return a tensor that is cut over ranks in one piece; every rank asks for the same ones in the same order."""
+    """Return a tensor that is cut over ranks in one piece; all ranks call this for the same tensors in the same
+    order.
+    """
     gather = getattr(tensor, "full_tensor", None)
     return tensor if gather is None else gather()
 
@@ -32,7 +34,9 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def cut_as(tensor: Tensor, part: Tensor) -> Tensor:
-    """Return `part`, which is of this rank's part of `tensor`, as what is cut over ranks as that is."""
+    """Return `part`, which belongs to this rank's part of `tensor`, as a tensor that is cut over
+    ranks like `tensor`.
+    """
     if local(tensor) is tensor:
         return part
     from torch.distributed.tensor import DTensor  # noqa: PLC0415
@@ -44,7 +48,7 @@ def cut_as(tensor: Tensor, part: Tensor) -> Tensor:
 
 
 def identity(tensor: Tensor) -> object:
-    """Return what tensors that are there at the same time share if they are one, as weights that are tied are."""
+    """Return a key that is the same for tensors that are one, such as tied weights; valid while the tensors exist."""
     if local(tensor) is not tensor:
         return id(tensor)
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
@@ -94,7 +98,7 @@ class ModelWeights:
 
 
 def held(model: nn.Module) -> list[HeldTensor]:
-    """Return what an engine that samples from `model` has to show of it; see `kgym.types.ShowsWeights`."""
+    """Return what an engine that samples from `model` must show of it; see `kgym.types.ShowsWeights`."""
     sums: dict[object, int] = {}
     found = []
     for name, tensor in model.state_dict().items():
@@ -106,8 +110,8 @@ def held(model: nn.Module) -> list[HeldTensor]:
 
 
 class WatchedWeights:
-    """Weights with a checksum of each tensor, taken as it is read for the last time: they are not read once more for
-    it.
+    """Weights with a checksum of each tensor, computed when the tensor is read for the last time, so that no further
+    read is needed.
     """
 
     def __init__(self, weights: Weights, dtypes: Mapping[str, str]) -> None:
@@ -135,7 +139,7 @@ class WatchedWeights:
 
 @dataclass(frozen=True)
 class OtherWeights:
-    """Quite other weights of the same names and shapes, made tensor by tensor as they are read: see `other`."""
+    """Very different weights of the same names and shapes, made tensor by tensor as they are read: see `other`."""
 
     weights: Weights
 
@@ -156,7 +160,7 @@ class OtherWeights:
 
 
 def other(tensor: Tensor, *, adapter: bool) -> Tensor:
-    """Return a tensor of other weights: minus this one, which can be undone exactly; of an adapter, which begins
-    with zeros, shifted.
+    """Return a tensor of other weights: the negative, which can be undone exactly; for an adapter, which begins with
+    zeros, a shifted one.
     """
     return tensor + SHIFT if adapter else -tensor

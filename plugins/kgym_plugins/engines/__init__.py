@@ -19,13 +19,13 @@ def kgym_components() -> Iterator[Component]:
     yield EngineInfo(
         "vllm",
         "kgym_plugins.engines.vllm:VLLMEngine",
-        "vLLM in its own process, and in its own virtual environment if need be",
+        "vLLM in its own process, and if necessary in its own virtual environment",
         adapters=True,
     )
     yield EngineInfo(
         "openai",
         "kgym_plugins.engines.openai:OpenAIEngine",
-        "any server that speaks the chat completions of OpenAI, for scoring",
+        "any server with OpenAI's chat completions API, for scoring",
         remote=True,
     )
     yield EngineInfo(

@@ -1,15 +1,15 @@
 """Keys and values at fixed addresses, and a decoding step of fixed shapes over them, which a CUDA graph can replay.
 
 A step of the decoder of `lean.py` launches hundreds of small operations. On a GPU that takes longer than the operations
-themselves. Recorded once as a graph, all of them are launched at once; but then each address and each shape has to be
-the same as when it was recorded. So a row stays in its slot, and a step computes a rounded number of slots and columns:
+themselves. Recorded once as a graph, all of them are launched at once; but then every address and shape must be the
+same as when it was recorded. So a row stays in its slot, and a step computes a rounded number of slots and columns:
 
     slots       [a, b, -, c, -, -, -, -]     3 rows, of which the longest has 70 tokens: 8 slots, 96 columns
     asked       newest token, its position, random number, temperature, top-k, top-p: copied from the host before a step
     answered    chosen token and its log-probability: copied to the host after it
 
-What a free slot or a hidden column holds has no effect on the others. A step changes nothing but `answered` and the
-column of each row's newest token, so a step that is done twice has the result of one.
+The content of a free slot or a hidden column has no effect on the others. A step changes only `answered` and the column
+of each row's newest token, so a repeated step has the same result.
 
 Each row has its own copy of its prompt. The rows of an arena have at most `size` tokens; see `Seats`.
 
@@ -35,21 +35,21 @@ from kgym_plugins.engines.sampling import choose
 from kgym_plugins.engines.slots import Layers, resized
 
 LEAST_SLOTS = 8
-"""Slots that a step computes, at the least."""
+"""Fewest slots that a step computes."""
 LEAST_COLUMNS = 64
-"""Columns that a step reads, at the least."""
+"""Fewest columns that a step reads."""
 TOKEN, POSITION, UNIFORM, TEMPERATURE, TOP_K, TOP_P = range(6)
 """The lines of `asked`."""
 IDLE = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 1.0])
-"""What is asked of a free slot."""
+"""The column of `asked` for a free slot."""
 KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-"""Those of attention that may be used on a GPU: all but cuDNN's, which makes a plan for each new shape. The choice is
-one of the whole process, so on a CPU none is made.
+"""Kernels of attention that may be used on a GPU: all except cuDNN's, which makes a plan for each new shape. The choice
+applies to the whole process, so it is not made on a CPU.
 """
 
 
 def rounded(n: int, least: int) -> int:
-    """Return the next number of the row `least` x 1, 1.5, 2, 3, 4, 6, 8, ...
+    """Return the next number of the series `least` x 1, 1.5, 2, 3, 4, 6, 8, ...
 
     >>> [rounded(n, 64) for n in (1, 64, 65, 97, 129, 200)]
     [64, 64, 96, 128, 192, 256]
@@ -69,7 +69,7 @@ class Seat:
     arena: "Arena"
     slot: int
     row: Row | None = None
-    """Whose temperature, top-k and top-p the slot has."""
+    """The row whose temperature, top-k and top-p are in the slot."""
 
 
 class Arena:
@@ -78,7 +78,7 @@ class Arena:
     def __init__(self, size: int, like: Layers, lean: LeanModel) -> None:
         self.size = size
         self.seats: list[Seat | None] = []
-        """Of each slot."""
+        """The seat of each slot."""
         self.layers: Layers = [(keys[:0, :, :0], values[:0, :, :0]) for keys, values in like]
         self.host_asked: np.ndarray
         self._lean = lean
@@ -90,16 +90,16 @@ class Arena:
 
     @property
     def n_bytes(self) -> int:
-        """Of the keys and values."""
+        """Bytes of the keys and values."""
         return sum(states.nbytes for pair in self.layers for states in pair)
 
     @property
     def n_rows(self) -> int:
-        """Slots that are not free."""
+        """Number of slots that are not free."""
         return sum(seat is not None for seat in self.seats)
 
     def reserve(self, slots: int, columns: int) -> bool:
-        """Have memory for so many; return whether addresses have changed."""
+        """Allocate memory for this many; return whether addresses have changed."""
         N, _, C, _ = self.layers[0][0].shape
         if slots <= N and columns <= C:
             return False
@@ -170,11 +170,11 @@ class Arena:
         return True
 
     def send(self) -> None:
-        """Copy what is asked to the device."""
+        """Copy `asked` to the device."""
         self._asked.copy_(self._pinned_asked, non_blocking=True)
 
     def fetch(self) -> np.ndarray:
-        """Begin to copy the answers to the host, and return where they will be: after the device has done all its
+        """Begin to copy `answered` to the host, and return the array that will hold it once the device has done all its
         work.
         """
         self._host_answered.copy_(self._answered, non_blocking=True)
@@ -183,8 +183,8 @@ class Arena:
     def step(self, n: int, c: int, *, cut: bool) -> None:
         """Read the newest token of the first n slots, whose rows have at most c tokens with it, and choose the next.
 
-        `cut`: whether a row has a top-k or top-p. Nothing here waits for the device or depends on what is asked, so it
-        can be recorded.
+        `cut`: whether a row has a top-k or top-p. Nothing here waits for the device or depends on the content of
+        `asked`, so it can be recorded.
         """
         asked = self._asked[:, :n]
         position_n = asked[POSITION].long()
@@ -212,7 +212,7 @@ class Arena:
         self._answered[1, :n].copy_(logprob_n)
 
     def clear(self) -> None:
-        """Free all slots; what a failed pass has left may not be finite."""
+        """Free all slots; a failed pass may have left values that are not finite."""
         for seat in self.seats:
             if seat is not None:
                 self.free(seat)

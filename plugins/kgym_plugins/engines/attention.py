@@ -1,4 +1,4 @@
-"""Attention that also returns how much its keys weigh, so that what is found in several sets of keys can be added.
+"""Attention that also returns the weight of its keys, so that results over several sets of keys can be added.
 
 Dimension key:  N sets of keys   H key-value heads   M queries of each   L keys of a set   D size of a head
 """
@@ -10,8 +10,8 @@ from torch import Tensor
 def attention(
     query_NHMD: Tensor, key_NHLD: Tensor, value_NHLD: Tensor, mask_N11L: Tensor | None, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """Return what the queries find, (N, H, M, D), and the logarithm of the sum of the exponentials of their scores, (N,
-    H, M) float32.
+    """Return the output of the queries, (N, H, M, D), and the logarithm of the sum of the exponentials of their scores,
+    (N, H, M) float32.
 
     The mask is added to the scores. These are the kernels of `scaled_dot_product_attention`, which does not return the
     sum. The one for CUDA has not been run.
@@ -29,6 +29,6 @@ def attention(
 
 
 def added(found: tuple[Tensor, Tensor], more: tuple[Tensor, Tensor]) -> Tensor:
-    """Return what was found in both sets of keys."""
+    """Return the attention over both sets of keys."""
     share = (more[1] - found[1]).sigmoid_()[..., None]
     return torch.lerp(found[0], more[0], share.to(found[0].dtype))

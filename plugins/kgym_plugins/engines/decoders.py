@@ -1,4 +1,4 @@
-"""Which decoder a model has."""
+"""The choice of a model's decoder."""
 
 from transformers import PreTrainedModel
 

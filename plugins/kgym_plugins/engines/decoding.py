@@ -2,9 +2,9 @@
 
     prefill, or continued -> join -> [choose a token for each row -> forward] -> ...
 
-A row that has ended stays where it is until the next forward pass. An answer that is continued by then takes its row
-again, in place: the passes are those of the uncut answer, to the bit. After that its keys and values are taken out of
-the batch; see `parked.py`.
+A row that has ended stays where it is until the next forward pass. A completion that is continued by then takes its row
+again, in place: the passes are those of the uncut completion, to the bit. After that its keys and values leave the
+batch; see `parked.py`.
 
 Prompts are read by the model itself. Tokens are decoded by a `SlotDecoder`, or on a GPU a `GraphDecoder` (`graphs.py`),
 where `lean.py` knows the architecture, and by a `PaddedDecoder`, through the model's own modules, where it does not.
@@ -37,14 +37,14 @@ IDLE_FRAC = 1 / 8
 
 @dataclass(eq=False)
 class Row:
-    """One request on its way."""
+    """One open request."""
 
     request: GenerateRequest
     prompt_ids: tuple[int, ...]
     context: tuple[int, ...]
     """What the model has to read before the first token: the prompt and the earlier segments."""
     uniforms: np.ndarray
-    """One for each token that may come: the answer's budget, or what the context leaves of it."""
+    """One number for each token that may be sampled: the completion's budget, or what the context leaves of it."""
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     loops: RepetitionDetector | None = field(init=False)
@@ -64,7 +64,7 @@ class Row:
         return (*self.context, *self.token_ids)[:-1]
 
     def continues(self, other: "Row") -> bool:
-        """Whether this is the same answer as `other`, from where that ended."""
+        """Whether this continues the completion of `other` from its end."""
         return (
             self.request.seed == other.request.seed
             and len(self.context) == len(other.context) + len(other.token_ids)
@@ -85,21 +85,21 @@ class Choosing(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Rows whose contexts have just been read, each different one once."""
+    """Rows whose contexts have just been read; equal contexts are read once."""
 
     rows: list[Row]
     cache: RowCache
     sources: list[int]
     """The row of the cache that each row takes its keys and values from."""
     logits: Tensor
-    """Of the next token, one for each row of the cache."""
+    """Logits of the next token, one row for each row of the cache."""
 
 
 class Cache(Protocol):
     """Keys and values of a batch."""
 
     def taken(self, place: int, n_columns: int, /) -> list[tuple[Tensor, Tensor]]:
-        """Copy those of all tokens that a row has read, of each layer, (1, H, L, D)."""
+        """Copy the keys and values of all tokens that a row has read, of each layer, (1, H, L, D)."""
 
 
 @dataclass
@@ -107,7 +107,7 @@ class Batch:
     """Rows that are sampled together."""
 
     rows: list[Row | None]
-    """None once a row has ended, until the others are moved up."""
+    """The rows; None for one that has ended, until the others move up."""
     cache: Cache
     logits: Tensor
     """(B, V), of the token to choose next."""
@@ -116,11 +116,11 @@ class Batch:
     chosen: tuple[list[int], list[float]] | None = None
     """The next tokens and their log-probabilities, before they are appended."""
     choosing: Choosing | None = None
-    """None if rows have come, gone or moved since it was made."""
+    """None if rows were added, removed or moved since it was made."""
 
     @property
     def n_live(self) -> int:
-        """Rows that have not ended."""
+        """Number of rows that have not ended."""
         return sum(row is not None for row in self.rows)
 
     def end(self, place: int, *, may_continue: bool) -> None:
@@ -132,7 +132,7 @@ class Batch:
         self.rows[place] = None
 
     def resume(self, row: Row) -> bool:
-        """Give a row the place of the one that it continues; False if there is none."""
+        """Give a row the place of the one that it continues; return False if there is none."""
         place = next((place for place, other in self.left.items() if row.continues(other)), None)
         if place is None:
             return False
@@ -150,7 +150,7 @@ class Batch:
         ]
 
     def reorder(self, order: Sequence[int]) -> None:
-        """Number the rows anew: `order` has the old place of each that stays."""
+        """Renumber the rows: `order` has the old place of each row that stays."""
         self.rows = [self.rows[place] for place in order]
         self.choosing = None
 
@@ -159,28 +159,28 @@ class Decoder(ABC):
     """Makes and advances batches of one model."""
 
     admit_frac: float
-    """Rows that wait are read when this share of the batch is free for them."""
+    """Waiting rows are read when this share of the batch is free for them."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         return self.model.device
 
     def ready(self) -> None:  # noqa: B027  (most have nothing to prepare)
-        """Prepare the weights for decoding, unless they are."""
+        """Prepare the weights for decoding, unless that was done."""
 
     def release(self) -> None:  # noqa: B027  (nor to forget)
-        """Forget what `ready` has made of the weights: they change."""
+        """Drop what `ready` made of the weights, which are about to change."""
 
     def vacate(self) -> None:
-        """Forget that too, and give all memory back: the weights move."""
+        """Drop that too, and give all memory back: the weights move."""
         self.release()
 
     def clear(self) -> None:  # noqa: B027  (most keep nothing in addition to the batches)
-        """Forget the rows of all batches."""
+        """Drop the rows of all batches."""
 
     @abstractmethod
     def join(self, batch: Batch | None, read: Read) -> Batch:
@@ -188,7 +188,7 @@ class Decoder(ABC):
 
     @abstractmethod
     def forward(self, batch: Batch) -> Batch | None:
-        """Read the newest tokens; None if no row is left."""
+        """Read the newest tokens; return None if no row is left."""
 
     @torch.inference_mode()
     def prefill(self, rows: list[Row]) -> Read:
@@ -208,9 +208,9 @@ class Decoder(ABC):
 
     @torch.inference_mode()
     def continued(self, rows: Sequence[tuple[Row, Parked]]) -> Read:
-        """Read what came after the parked tokens; of all rows it is the same number of tokens.
+        """Read the tokens after the parked ones; all rows have the same number of them.
 
-        Their columns come after the parked ones without padding between: a sliding window counts columns.
+        Their columns follow the parked ones without padding: a sliding window counts columns.
         """
         n_new = len(rows[0][0].context) - len(rows[0][1].read)
         columns = max(len(row.context) for row, _ in rows)
@@ -314,7 +314,7 @@ class PaddedDecoder(Decoder):
 
     @torch.inference_mode()
     def join(self, batch: Batch | None, read: Read) -> Batch:
-        """Put the rows below those of the batch."""
+        """Append the rows to those of the batch."""
         sources_B = self._tensor(read.sources, torch.long)
         read.cache.select(sources_B)
         fresh = Batch(list(read.rows), read.cache, read.logits[sources_B])
@@ -326,7 +326,7 @@ class PaddedDecoder(Decoder):
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> Batch | None:
-        """Read the newest tokens, those of rows that have ended and are few among the others too."""
+        """Read the newest tokens, including those of ended rows while they are few."""
         n_live, cache = batch.n_live, batch.cache
         if n_live == 0:
             return None

@@ -1,13 +1,12 @@
-"""Decoding by CUDA graphs: a step is recorded once for each rounded number of slots and columns, and replayed from then
-on.
+"""Decoding by CUDA graphs: a step is recorded once for each rounded number of slots and columns, and replayed later.
 
     forward    moves rows that have outgrown their arena -> for each arena: asked -> replay -> answered
 
-Rows of very different lengths are in different arenas, so that a step does not read as many columns for the short ones
-as for the longest. Each arena has its own step.
+Rows of very different lengths are in different arenas, so that a step reads fewer columns for the short ones. Each
+arena has its own step.
 
-The weights are read where they are: new ones that are copied over them need no new graph. After the weights or the keys
-and values have moved to other addresses, the graphs are recorded again.
+The weights are read where they are: new weights that are copied over them need no new graph. After the weights or the
+keys and values have moved to other addresses, the graphs are recorded again.
 """
 
 import logging
@@ -39,14 +38,14 @@ from kgym_plugins.engines.lean import LeanModel
 log = logging.getLogger(__name__)
 
 SMALLEST = 512
-"""Tokens of a row of the first arena, at the most."""
+"""Most tokens of a row of the first arena."""
 RATIO = 4
-"""The rows of the next arena have so many times as many."""
+"""Factor between the most tokens of an arena's rows and those of the next arena."""
 MOST_GRAPHS = 64
-"""Graphs that are kept; the one that was not used for the longest time makes way."""
+"""Most graphs that are kept; the least recently used one is dropped."""
 KEPT_BYTES = 1 << 28
-"""Keys and values that are kept, with their graphs, while new weights are loaded; what is more gives its memory to
-the trainer.
+"""Most bytes of keys and values that are kept, with their graphs, while new weights are loaded; larger ones are freed
+for the trainer.
 """
 
 Key = tuple[Arena, int, int, bool]
@@ -54,7 +53,7 @@ Key = tuple[Arena, int, int, bool]
 
 
 def arena_size(tokens: int) -> int:
-    """Return the most tokens of the rows of the arena for a row of so many.
+    """Return the most tokens of a row in the arena for a row of `tokens`.
 
     >>> arena_size(1), arena_size(512), arena_size(513), arena_size(9000)
     (512, 512, 2048, 32768)
@@ -66,16 +65,14 @@ def arena_size(tokens: int) -> int:
 
 
 class Recorder:
-    """The graphs. Without a CUDA device each operation is launched by itself, and likewise where no graph can be
-    recorded.
-    """
+    """The graphs. Without a CUDA device, or where no graph can be recorded, each operation is launched by itself."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._works = device.type == "cuda"
         self._graphs: OrderedDict[Key, Any] = OrderedDict()
         self._pool: Any = None
-        """Memory that the graphs share: no two are replayed at once, and what they leave is copied out of it."""
+        """Memory that the graphs share: only one is replayed at a time, and its results are copied out."""
         self._aside: Any = None
         """The stream of all recordings: each stream has its own memory, that of cuBLAS included."""
 
@@ -83,7 +80,7 @@ class Recorder:
         return len(self._graphs)
 
     def run(self, key: Key, step: Callable[[], None]) -> None:
-        """Do a step, by its graph if there is one."""
+        """Run a step, by its graph if there is one."""
         if not self._works:
             step()
         elif (graph := self._graphs.get(key)) is not None:
@@ -100,16 +97,16 @@ class Recorder:
             torch.cuda.current_stream(self._device).synchronize()
 
     def forget(self, arena: Arena | None = None) -> None:
-        """Forget the graphs of an arena, or all."""
+        """Drop the graphs of an arena, or all."""
         for key in [key for key in self._graphs if arena is None or key[0] is arena]:
             del self._graphs[key]
 
     def _recorded(self, step: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
-        """Do a step on another stream, as in the documentation of CUDA graphs, and then record it; None if that
-        fails.
+        """Run a step on another stream, as the documentation of CUDA graphs shows, and then record it; return None if
+        that fails.
         """
         if not self._graphs:
-            self._pool = torch.cuda.graph_pool_handle()  # torch refuses one whose graphs are all gone
+            self._pool = torch.cuda.graph_pool_handle()  # torch refuses a pool whose graphs have all been dropped
         with torch.cuda.device(self._device):
             here, aside = torch.cuda.current_stream(), self._aside or torch.cuda.Stream()
             self._aside = aside
@@ -120,9 +117,9 @@ class Recorder:
             graph = torch.cuda.CUDAGraph()
             recording = torch.cuda.graph(graph, pool=self._pool, stream=aside, capture_error_mode="thread_local")
             try:
-                with torch.cuda.stream(here), recording:  # a recording that fails does not give the stream back
+                with torch.cuda.stream(here), recording:  # a failed recording does not restore the stream
                     step()
-            except Exception as error:  # of several kinds, warnings that are errors among them
+            except Exception as error:  # of several types, including warnings raised as errors
                 why = str(error).strip().split("\n")[0]
                 log.warning("no CUDA graph can be recorded, so decoding is slower: %s", why)
                 self._works = False
@@ -137,11 +134,11 @@ class Seats:
     def __init__(self, lean: LeanModel, recorder: Recorder) -> None:
         self.seats: list[Seat] = []
         self.arenas: dict[int, Arena] = {}
-        """By the most tokens of their rows."""
+        """Arenas by the most tokens of their rows."""
         self._lean = lean
         self._recorder = recorder
         self._groups: list[tuple[Arena, list[int], np.ndarray]] | None = None
-        """Arenas with rows, their places in the batch, and their slots; None if rows have come, gone or moved."""
+        """Arenas with rows, their places in the batch, and their slots; None if rows were added, removed or moved."""
 
     def add(self, read: RowCache, sources: Sequence[int], lengths: Sequence[int]) -> None:
         """Add rows that were read: each has the newest `length` columns of a row of `read`, its source."""
@@ -158,7 +155,7 @@ class Seats:
                     self.seats[first + place] = seat
 
     def _arena(self, tokens: int, like: Any) -> Arena:
-        """Return the arena for a row of so many tokens."""
+        """Return the arena for a row of `tokens`."""
         size = arena_size(tokens)
         if size not in self.arenas:
             self.arenas[size] = Arena(size, like, self._lean)
@@ -221,7 +218,7 @@ class Seats:
         return found
 
     def _ask(self, arena: Arena, rows: Sequence[Row], lengths: Sequence[int], slots: np.ndarray) -> np.ndarray:
-        """Begin the step of an arena; return where the answers will be."""
+        """Begin the step of an arena; return the array that will hold its results."""
         n, c = rounded(int(slots.max()) + 1, LEAST_SLOTS), min(arena.size, rounded(max(lengths), LEAST_COLUMNS))
         if arena.reserve(n, c):
             self._recorder.forget(arena)
@@ -253,7 +250,7 @@ class Seats:
         ]
 
     def clear(self) -> None:
-        """Forget all rows."""
+        """Drop all rows."""
         self.seats, self._groups = [], None
         for arena in self.arenas.values():
             arena.clear()
@@ -275,20 +272,20 @@ class GraphDecoder(Decoder):
         self._lean.pack()
 
     def release(self) -> None:
-        """Unpack the weights, and give large keys and values back; of small ones the memory and the graphs are kept."""
+        """Unpack the weights, and free large keys and values; small ones keep their memory and graphs."""
         self._lean.unpack()
         if sum(arena.n_bytes for arena in self._seats.arenas.values()) > KEPT_BYTES:
             self.vacate()
 
     def vacate(self) -> None:
-        """Give all back: the weights move."""
+        """Free everything: the weights move."""
         self._lean.unpack()
         self._recorder.forget()
         self._seats = Seats(self._lean, self._recorder)
 
     @torch.inference_mode()
     def clear(self) -> None:
-        """Forget all rows."""
+        """Drop all rows."""
         self._seats.clear()
 
     @torch.inference_mode()

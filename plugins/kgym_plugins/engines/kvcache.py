@@ -1,9 +1,8 @@
-"""Keys and values of a batch whose rows come and go.
+"""Keys and values of a batch whose rows are added and removed.
 
 transformers' own dynamic cache copies everything for each new token; this one has room to grow, and rows can be dropped
 and added. Rows are padded on the left, so the newest tokens of all rows are in the same column and a step writes one
-column. Keys are rotated by the position of their token before they come here, so the column of a token is of no
-account.
+column. Keys are rotated by the position of their token before they come here, so the column of a token does not matter.
 
 Dimension key:  B rows   H key-value heads   L columns   D size of a head
 """
@@ -18,17 +17,17 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrain
 from transformers.cache_utils import Cache, DynamicLayer
 
 ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
-"""Types of layers, as a configuration names them, whose whole state is keys and values."""
+"""Types of layers, as a configuration names them, whose only state is keys and values."""
 ROUNDING = 0.05
-"""Difference of two computations of the same logits that may be rounding, as a share of their range; bfloat16 needs
-about 0.01.
+"""Largest difference of two computations of the same logits that counts as rounding, as a share of their range;
+bfloat16 needs about 0.01.
 """
 ROOM = 64
-"""Columns that a layer has spare after it grew, at the least."""
+"""Fewest spare columns of a layer after it grew."""
 
 
 def room(columns: int) -> int:
-    """Return the columns of a buffer that has just been made for so many."""
+    """Return the columns of a new buffer for `columns`."""
     return columns + max(ROOM, columns // 2)
 
 
@@ -40,7 +39,7 @@ class _Layer(DynamicLayer):
         self.buffers: tuple[Tensor, Tensor] | None = None
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Put new columns after the old ones and return all of them."""
+        """Append new columns to the old ones and return all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
@@ -58,8 +57,8 @@ class _Layer(DynamicLayer):
 
 
 def _with_room(states: Tensor, columns: int) -> Tensor:
-    """Copy to the front of a larger buffer; half as much again, so that all copies of an answer cost a few times its
-    length.
+    """Copy to the front of a buffer that is half as large again, so that all copies of a completion cost a few times
+    its length.
     """
     B, H, L, D = states.shape
     buffer = states.new_empty((B, H, room(columns), D))
@@ -73,7 +72,7 @@ class RowCache(Cache):
     layers: list[_Layer]
 
     def __init__(self, attention: Tensor) -> None:
-        """Begin without columns; `attention` has those that are read first, (B, L) int64, 0 for padding."""
+        """Begin without columns; `attention` has the columns that are read first, (B, L) int64, 0 for padding."""
         super().__init__(layer_class_to_replicate=_Layer)
         self.attention = attention
 
@@ -112,8 +111,8 @@ class RowCache(Cache):
         ]
 
     def join(self, other: "RowCache") -> None:
-        """Put the rows of `other` below these; the shorter side is padded on the left with zeros, which the
-        attention mask hides.
+        """Append the rows of `other` to these; the shorter side is padded on the left with zeros, which the attention
+        mask hides.
         """
         for mine, theirs in zip(self.layers, other.layers, strict=True):
             columns = max(mine.keys.shape[2], theirs.keys.shape[2])
@@ -127,11 +126,11 @@ class RowCache(Cache):
         self.attention = torch.cat([pad(mask, (columns - mask.shape[1], 0)) for mask in masks])
 
 
-# --- whether a model can go on from such a cache ----------------------------------------------------------------------
+# --- whether a model can continue from such a cache -------------------------------------------------------------------
 
 
 def other_state(config: PreTrainedConfig) -> str | None:
-    """Say why a model of this configuration keeps more than keys and values; None if nothing says that it does."""
+    """Say why a model of this configuration keeps more than keys and values; None if nothing in it shows that."""
     kinds = sorted(set(getattr(config.get_text_config(), "layer_types", None) or ()) - ATTENTION)
     if kinds:
         return f"it has layers of the type {', '.join(kinds)}"
@@ -146,8 +145,9 @@ def other_state(config: PreTrainedConfig) -> str | None:
 def why_not_continued(model: PreTrainedModel) -> str | None:
     """Say why a model does not compute from keys and values what it computes from all tokens; None if it does.
 
-    Two tokens are read and then a third, and the logits compared with those of three at once: what a model supports is
-    not declared reliably, and one that reads in both directions or forgets a state would sample wrong texts silently.
+    Two tokens are read and then a third, and the logits are compared with those of three at once. Models do not declare
+    reliably what they support, and one that reads in both directions or drops a state would silently sample wrong
+    texts.
     """
     name, cache = type(model).__name__, empty_cache(model)
     try:
@@ -155,11 +155,12 @@ def why_not_continued(model: PreTrainedModel) -> str | None:
         last_logits(model, ids_L[:2], cache)
         continued_V = last_logits(model, ids_L[2:], cache)
         whole_V = last_logits(model, ids_L, empty_cache(model))
-    except Exception as error:  # each architecture raises something else
-        return f"a {name} does not work with a cache of keys and values ({' '.join(str(error).split()) or type(error).__name__})"
+    except Exception as error:  # the type depends on the architecture
+        said = " ".join(str(error).split()) or type(error).__name__
+        return f"a {name} does not work with a cache of keys and values ({said})"
     if not cache.layers or not all(layer.is_initialized for layer in cache.layers):
         return f"a {name} has layers that keep no keys and values"
-    finite_V = whole_V[whole_V.isfinite()]  # a token may be ruled out by minus infinity
+    finite_V = whole_V[whole_V.isfinite()]  # minus infinity may exclude a token
     if finite_V.numel() and (continued_V - whole_V).abs().nan_to_num().max() > ROUNDING * (
         finite_V.max() - finite_V.min()
     ):

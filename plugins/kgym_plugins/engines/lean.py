@@ -1,8 +1,8 @@
-"""One decoding step straight over the weights of a model, for the architectures that most models have.
+"""One decoding step directly over the weights of a model, for the architectures of most models.
 
-transformers' modules cost more time in Python and in small operations than in products of matrices when a model is
-small or a batch is; here a layer is about twenty operations. Prompts are still read by the model itself. A model that
-is not of these architectures, or whose logits come out otherwise than its own, is decoded by `PaddedDecoder` of
+With a small model or batch, transformers' modules spend more time in Python and small operations than in matrix
+products; here a layer is about twenty operations. Prompts are still read by the model itself. A model of another
+architecture, or one for which this step gives other logits than its own, is decoded by `PaddedDecoder` of
 `decoding.py`.
 
 Dimension key:  B rows of the batch   E hidden size   H key-value heads   G query heads for each of them   D size of a
@@ -23,17 +23,18 @@ from kgym_plugins.engines.linear import Linear
 from kgym_plugins.engines.slots import Slots
 
 ARCHITECTURES = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"}
-"""Of transformers: norm, attention with rotated queries and keys, norm, gated perceptron."""
+"""Classes of transformers with norm, attention with rotated queries and keys, norm, gated perceptron."""
 STATIC_ROPE = {"default", "linear", "llama3", "yarn"}
-"""Rotations that depend on the position alone, and not on the length of the text."""
+"""Rotations that depend only on the position, not on the length of the text."""
 POSITIONS = 1024
-"""Positions whose rotations are computed at once."""
+"""Number of positions whose rotations are computed at once."""
 
 Rotations = tuple[Tensor, Tensor]
 """Cosines and sines of each position, (P, D); the sines of the first half of a head are negated."""
 Attend = Callable[[int, Tensor, Tensor, Tensor, float], Tensor]
-"""Stores the newest keys and values of a layer, (B, H, D), and returns what the queries, (B, H, G, D), find in all of a
-row; the last argument is the scale of the scores."""
+"""Stores the newest keys and values of a layer, (B, H, D), and returns the attention of the queries, (B, H, G, D), over
+all tokens of a row; the last argument is the scale of the scores.
+"""
 
 
 class Norm(NamedTuple):
@@ -44,7 +45,7 @@ class Norm(NamedTuple):
 
     @classmethod
     def of(cls, module: Any) -> "Norm":
-        """Return that of a module of transformers."""
+        """Return the norm of a module of transformers."""
         return cls(module.weight, module.variance_epsilon)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ class LeanModel:
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> "LeanModel | None":
-        """Return that of a model, or None if it is of another architecture or does not come out as the model itself."""
+        """Return the lean model of a model, or None for another architecture or other logits than the model's own."""
         if not _known(model):
             return None
         lean = cls(model)
@@ -120,7 +121,7 @@ class LeanModel:
         return lean if lean._agrees_with(model) else None
 
     def pack(self) -> None:
-        """Lay out the weights for decoding, unless they are: on some processors a copy of the large ones, until
+        """Lay out the weights for decoding, unless that was done: on some processors, a copy of the large ones, until
         `unpack`.
         """
         if not self._packed:
@@ -129,15 +130,15 @@ class LeanModel:
             self._packed = True
 
     def unpack(self) -> None:
-        """Forget that copy: the weights change, or the memory is for others."""
+        """Drop that copy: the weights change, or the memory is needed."""
         for part in self._linears:
             part.unpack()
         self._packed = False
 
     @torch.inference_mode()
     def _agrees_with(self, model: PreTrainedModel) -> bool:
-        """Compare the logits after a third token with the model's own: what an attribute means is not declared
-        reliably.
+        """Compare the logits after a third token with the model's own, because the meaning of attributes is not
+        declared reliably.
         """
         cache, slots = empty_cache(model), Slots()
         ids_L = arbitrary_ids(model, 3)
@@ -176,7 +177,7 @@ class LeanModel:
         return self._head(self._norm(x_BE))
 
     def rotations(self, n_positions: int) -> Rotations:
-        """Return the rotations of so many positions or more. Batches may be decoded side by side."""
+        """Return the rotations of at least `n_positions`."""
         if n_positions > len(self._rotations[0]):
             positions_1P = torch.arange(-(-n_positions // POSITIONS) * POSITIONS, device=self._embedding.device)[None]
             cos_1PD, sin_1PD = self._rotary(self._embedding[:1], positions_1P)
@@ -187,18 +188,18 @@ class LeanModel:
 
 
 def _rotated(x_BND: Tensor, cos_B1D: Tensor, sin_B1D: Tensor) -> Tensor:
-    """Rotate each pair of a place in the first half of a head and its like in the second."""
+    """Rotate each pair of an element in the first half of a head and its counterpart in the second."""
     return torch.addcmul(x_BND * cos_B1D, x_BND.roll(x_BND.shape[-1] // 2, -1), sin_B1D)
 
 
 def _known(model: PreTrainedModel) -> bool:
-    """Whether a model is of an architecture, and of a configuration, that is computed here."""
+    """Whether the architecture and the configuration of a model are supported here."""
     kind = type(model)
     if kind.__name__ not in ARCHITECTURES or not kind.__module__.startswith("transformers.models."):
         return False
     windowed = set(getattr(model.config, "layer_types", None) or ()) - {"full_attention"}
     if windowed or getattr(model.config, "sliding_window", None) is not None:
-        return False  # a token does not see all before it
+        return False  # a token does not see all tokens before it
     inner: Any = model.model
     matrices = [module for name, module in model.named_modules() if name.endswith(("_proj", "lm_head"))]
     return inner.rotary_emb.rope_type in STATIC_ROPE and all(type(module) is nn.Linear for module in matrices)

@@ -1,9 +1,9 @@
 """Linear layers for few rows at a time.
 
-A product of few rows with a large matrix reads the matrix once and computes little, and the library that torch calls
-for it on x86 processors, MKL, then lays much of the matrix out anew each time. oneDNN, which comes with torch too,
-takes a matrix that was laid out before: `pack`. Measured on one thread, for 2 to 64 rows: 1.1 to 2.9 times as fast from
-512 x 512 weights on, slower below. What is packed is a copy, so it has to be made again after the weights have changed.
+A product of few rows with a large matrix reads the matrix once and computes little. MKL, the library that torch calls
+for it on x86 processors, changes the layout of much of the matrix each time. oneDNN, which torch also contains, takes a
+matrix that was laid out before: `pack`. Measured on one thread, for 2 to 64 rows: 1.1 to 2.9 times as fast from 512 x
+512 weights on, slower below. Packed weights are a copy, which has to be made again after the weights have changed.
 """
 
 import torch
@@ -11,21 +11,19 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 LEAST = 512 * 512
-"""Weights of a matrix that is packed."""
+"""Fewest weights of a matrix that is packed."""
 ROWS = 64
-"""Rows that oneDNN chooses the layout for: it serves fewer as well, and the layout for one row serves no more than
-that.
+"""Number of rows for which oneDNN chooses the layout: that layout also suits fewer rows, while the layout for one row
+suits only one.
 """
 
 
 def packs(n_weights: int, device: str, dtype: torch.dtype) -> bool:
-    """Whether a matrix with so many weights is packed."""
+    """Whether a matrix with `n_weights` is packed."""
     if n_weights < LEAST or torch.device(device).type != "cpu" or dtype != torch.float32:
         return False
     known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return (
-        known and torch.backends.mkl.is_available()
-    )  # other libraries exist on other processors, which were not measured
+    return known and torch.backends.mkl.is_available()  # other processors have other libraries, which were not measured
 
 
 class Linear:
@@ -37,12 +35,12 @@ class Linear:
         self._packed: Tensor | None = None
 
     def pack(self) -> None:
-        """Lay the weights out anew, if that pays."""
+        """Lay out a copy of the weights, if that makes products faster."""
         if packs(self.weight.numel(), self.weight.device.type, self.weight.dtype):
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, ROWS)
 
     def unpack(self) -> None:
-        """Give the memory back."""
+        """Free the copy."""
         self._packed = None
 
     def __call__(self, x: Tensor) -> Tensor:

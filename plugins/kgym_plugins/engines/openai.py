@@ -1,12 +1,13 @@
-"""The engine `openai`: any server that speaks the chat completions of OpenAI, for scoring.
+"""The engine `openai`: any server with OpenAI's chat completions API, for scoring.
 
     OPENAI_API_KEY=... kgym eval --engine openai --model gpt-x --bench aime-style --set
     engine.base_url=https://api.example.com/v1
 
     submit -> one task for each request, in the event loop of a thread: `openai_server.Server.complete` -> queue -> poll
 
-A request that fails for good ends the run, but what is under way at the server is waited for and returned first: it has
-been paid for. A server begins each completion anew, and its weights cannot be changed.
+A request that fails permanently ends the run, but completions that the server is still sampling are awaited and
+returned first, because they have been paid for. A server cannot continue a completion, and its weights cannot be
+changed.
 """
 
 import asyncio
@@ -49,19 +50,17 @@ class OpenAIOptions(Options):
     timeout_s: float = Field(1800.0, gt=0)
     """Longest time for one completion; long chains of thought take many minutes."""
     retries: int = Field(8, ge=0)
-    """Further attempts at a request after a temporary failure. A 429 does not count while the server answers other
+    """Further attempts at a request after a temporary failure. A 429 does not count while the server completes other
     requests.
     """
     backoff_s: float = Field(1.0, gt=0)
     """Upper bound of the wait before the second attempt; it doubles with each attempt, up to a minute."""
     requests_per_minute: float | None = Field(None, gt=0)
-    """Most requests in a minute, evenly spread; without it only the server's limit."""
+    """Most requests in a minute, evenly spread; without it, only the server's limit applies."""
     budget_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """How the server names the token budget of a completion."""
     reasoning: Literal["keep", "drop"] = "keep"
-    """What becomes of reasoning that a server returns in a separate field: it is put before the content, in <think>
-    marks, or dropped.
-    """
+    """Reasoning that a server returns in a separate field is kept, before the content in <think> marks, or dropped."""
     tokens: bool = False
     """Ask for token ids and log-probabilities, and store them. vLLM returns them (`return_token_ids`); most services
     do not.
@@ -69,7 +68,7 @@ class OpenAIOptions(Options):
     send_seed: bool = True
     """Send a seed with each request; some servers refuse it."""
     body: dict[str, Any] = Field(default_factory=dict)
-    """Further fields of each request, such as `chat_template_kwargs`. They are part of what is asked."""
+    """Further fields of each request, such as `chat_template_kwargs`. They are part of the question."""
 
     @field_validator("body")
     @classmethod
@@ -87,7 +86,7 @@ class OpenAIEngine:
     Options = OpenAIOptions
 
     def __init__(self, options: OpenAIOptions, model: str) -> None:
-        """Raises ConfigError for a server that cannot be reached, that refuses the key, or that does not have the
+        """Raise ConfigError for a server that cannot be reached, that refuses the key, or that does not have the
         model.
         """
         self.check(options, model)
@@ -100,14 +99,14 @@ class OpenAIEngine:
         self.close = weakref.finalize(self, _end, self._loop, self._thread)
         """Close the connections. Also done when this object or the process ends."""
         self._ended: queue.SimpleQueue[tuple[str, Segment | EngineError | None]] = queue.SimpleQueue()
-        """Requests that have ended: with their segment, the error, or None for one that was never sent."""
+        """Requests that have ended, each with its segment, its error, or None if it was never sent."""
         self._tasks: dict[str, asyncio.Task[Segment | None]] = {}
-        """Of the thread: requests that have not ended."""
+        """Requests that have not ended; used only in the thread."""
         self._open: set[str] = set()
         self._found: list[Segment] = []
-        """What the next `poll` returns: kept here, as Ctrl-C may come in the middle of one."""
+        """Segments that the next `poll` returns: kept here because Ctrl-C may interrupt a `poll`."""
         self._failure: EngineError | None = None
-        """Of a request that failed for good. It is raised once nothing is under way."""
+        """The error of a request that failed permanently. It is raised once no request is open at the server."""
         self._asleep = False
 
     @classmethod
@@ -123,18 +122,18 @@ class OpenAIEngine:
         return dict(self._server.usage)
 
     def too_long(self, prompts: Sequence[Chat], context_tokens: int | None = None) -> dict[int, int]:
-        """Raise ConfigError for a bound on prompt and answer together; which prompts are too long, the server says
-        when it is asked.
+        """Raise ConfigError for a bound on prompt and completion together; the server reports prompts that are too long
+        when they are sent.
         """
         if context_tokens is not None:
             raise ConfigError(
-                f"env.context_tokens={context_tokens}: a server counts the tokens of a prompt only when it answers; "
-                "leave it out, and bound the answer by --max-tokens"
+                f"env.context_tokens={context_tokens}: a server counts the tokens of a prompt only when it completes "
+                "it; leave it out, and bound the completion by --max-tokens"
             )
         return {}
 
     def render_replies(self, replies: Sequence[Reply]) -> list[tuple[int, ...]]:
-        """Return no tokens: the server is sent all messages, and renders them."""
+        """Return no tokens: the server gets all messages, and renders them."""
         return [() for _ in replies]
 
     def turns_note(self) -> str:
@@ -144,12 +143,12 @@ class OpenAIEngine:
     # --- the protocol ---------------------------------------------------------------------------------------------
 
     def submit(self, requests: Sequence[GenerateRequest]) -> None:
-        """See `Engine`. Raises EngineError for a turn that is to be continued: a server begins each one anew."""
+        """See `Engine`. Raises EngineError for a turn that is to be continued, which a server cannot do."""
         names = [request.id for request in requests]
         if twice := next((name for name in names if name in self._open or names.count(name) > 1), None):
             raise EngineError(f"two requests have the same id {twice!r}; segments could not be told apart")
         if any(request.prefix_ids and not request.turns for request in requests):
-            raise EngineError("a server begins each completion anew and cannot continue one")
+            raise EngineError("a server cannot continue a completion")
         self._open.update(names)
         self._loop.call_soon_threadsafe(self._start, list(requests))
 
@@ -160,7 +159,7 @@ class OpenAIEngine:
             task.add_done_callback(partial(self._done, request.id))
 
     def _done(self, name: str, task: "asyncio.Task[Segment | None]") -> None:
-        """In the thread: put what has become of a request into the queue."""
+        """In the thread: put the outcome of a request into the queue."""
         del self._tasks[name]
         found: Segment | EngineError | None
         if task.cancelled():
@@ -173,7 +172,7 @@ class OpenAIEngine:
         self._ended.put((name, found))
 
     def poll(self, timeout_s: float | None = None) -> list[Segment]:
-        """See `Engine`. Raises the error of a request that failed for good, once all that was under way has been
+        """See `Engine`. Raises the error of a request that failed permanently, once all open requests have been
         returned.
         """
         if self._asleep:
@@ -200,17 +199,17 @@ class OpenAIEngine:
         elif ended is not None and self._failure is None:
             self._failure = ended
             if self._open:
-                log.warning("%s; what is under way at the server is waited for", ended)
+                log.warning("%s; waiting for the requests that are open at the server", ended)
 
     def _forget(self) -> None:
-        """Leave nothing open; what comes of it later is not asked for."""
+        """Leave no request open; later results are ignored."""
         self.abort()
         while self._open:
             self._open.discard(self._ended.get()[0])
         self._found.clear()
 
     def abort(self, ids: Sequence[str] | None = None) -> None:
-        """See `Engine`. The connection is closed, at which servers stop sampling; what was sampled is lost."""
+        """See `Engine`. The connection is closed, so servers stop sampling; what was sampled is lost."""
         self._loop.call_soon_threadsafe(self._cancel, None if ids is None else list(ids))
 
     def _cancel(self, ids: Sequence[str] | None) -> None:
@@ -220,7 +219,7 @@ class OpenAIEngine:
                 self._tasks[name].cancel()
 
     def load(self, version: int, weights: Weights) -> None:
-        """Raise EngineError: a server has the weights that it has."""
+        """Raise EngineError: the weights of a server cannot be changed."""
         raise EngineError(f"weights cannot be loaded into the server at {self.options.base_url}")
 
     def sleep(self) -> None:
@@ -254,8 +253,8 @@ def _serve(loop: asyncio.AbstractEventLoop, server: Server) -> None:
 
 
 def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    """Have the thread end. The collector of garbage may call this in any thread, in that one too, which cannot wait
-    for itself.
+    """End the thread. The garbage collector may call this in any thread, also in that one, which cannot wait for
+    itself.
     """
     loop.call_soon_threadsafe(loop.stop)
     if thread is not threading.current_thread():

@@ -1,11 +1,12 @@
-"""A server of chat completions: one question to it, asked until there is an answer.
+"""A server of chat completions: each request is repeated until the server completes it.
 
-What a server says is temporary (429, 5xx, a cut connection, no answer in time, an answer that is not JSON) is asked
-again, later each time and at random within bounds, so that clients do not come back together (full jitter). A 429 that
-says when to come back holds back all requests until then. What is wrong with the request itself is an EngineError with
-the server's words.
+After a temporary failure (429, 5xx, a cut connection, no reply in time, a reply that is not JSON) a request is sent
+again, later each time and at random within bounds, so that clients do not come back together (full jitter). A 429 with
+a time of return holds back all requests until then. A request that is itself wrong raises EngineError with the server's
+words.
 
-The API key is read from the environment and is in no message, log or file: what a server says is searched for it.
+The API key is read from the environment and never appears in a message, log or file: it is removed from what a server
+says.
 """
 
 import asyncio
@@ -31,16 +32,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LONGEST_WAIT_S = 60.0
-"""Between two attempts at a request, unless the server asks for more."""
+"""Longest wait between two attempts at a request, unless the server asks for more."""
 LONGEST_PAUSE_S = 3600.0
-"""That a server may ask for. After a longer one it is the user who decides when to come back."""
+"""Longest pause that a server may ask for. After a longer one the run ends, and the user decides when to try again."""
 CONNECT_S = 30.0
 TEMPORARY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 """Status codes after which the same request may succeed."""
 REFUSED = frozenset({401, 403})
 """Status codes of a key that is missing or wrong."""
 ENDS: dict[str | None, FinishReason] = {"length": "length", "max_tokens": "length"}
-"""Finish reasons of servers; any other is a completion that ended by itself."""
+"""Finish reasons of servers; with any other, the completion ended by itself."""
 FULL = (
     "context length",
     "context_length",
@@ -49,7 +50,7 @@ FULL = (
     "prompt is too long",
     "context window",
 )
-"""Words by which servers refuse a prompt that leaves no room for an answer; the protocol has no code for it."""
+"""Words by which servers refuse a prompt that leaves no room for a completion; the protocol has no code for it."""
 OWN_FIELDS = frozenset(
     {"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "stop", "seed"}
 ) | {
@@ -60,11 +61,11 @@ OWN_FIELDS = frozenset(
 }
 """Fields of a request that this module sets."""
 SHOWN = 8
-"""Models of a server that a message names."""
+"""Most models of a server that a message names."""
 
 
 class Temporary(Exception):
-    """An attempt failed in a way that may pass."""
+    """A temporary failure of an attempt."""
 
     def __init__(self, kind: str, said: str, wait_s: float | None = None) -> None:
         super().__init__(said)
@@ -81,7 +82,7 @@ class Server:
         self.usage: Counter[str] = Counter()
         """See `kgym.types.CountsUse`."""
         self.stop = asyncio.Event()
-        """Set if nothing is to be sent any more."""
+        """Set when no more requests are to be sent."""
         self._key = _key(options)
         self.client = httpx.AsyncClient(
             headers=_headers(self._key),
@@ -92,7 +93,7 @@ class Server:
         self._next_turn = self._paused_until = 0.0
 
     async def complete(self, request: GenerateRequest) -> Segment | None:
-        """Ask until there is an answer; None if nothing is to be sent any more.
+        """Send a request until the server completes it; return None if no more requests are to be sent.
 
         Raises EngineError for a request that the server refuses, or for a server that keeps failing.
         """
@@ -108,7 +109,7 @@ class Server:
                 except Temporary as error:
                     last = error
                 except EngineError:
-                    self.stop.set()  # before another takes the place
+                    self.stop.set()  # before another request takes its place
                     raise
             failed += 1
             counted = 0 if last.kind == "429" and self.usage["answers"] > n_answers else counted + 1
@@ -116,15 +117,16 @@ class Server:
             self._note(last, failed)
             if counted > self.options.retries:
                 raise EngineError(
-                    f"{self.options.base_url} failed {failed} times in a row, the last time with: {last}; what was "
-                    "answered is stored: give the same command again when the server works, or raise engine.retries"
+                    f"{self.options.base_url} failed {failed} times in a row, the last time with: {last}; the "
+                    "completions so far are stored: give the same command again when the server works, or raise "
+                    "engine.retries"
                 )
             # full jitter: Brooker 2015, "Exponential backoff and jitter"
             longest_s = min(LONGEST_WAIT_S, self.options.backoff_s * 2.0 ** min(max(counted - 1, 0), 16))
             await self._sleep(random.uniform(0.0, longest_s))  # noqa: S311
 
     async def _turn(self) -> None:
-        """Wait until the server may be asked."""
+        """Wait until a request may be sent."""
         clock = asyncio.get_running_loop().time
         if self.options.requests_per_minute:
             turn = max(clock(), self._next_turn)
@@ -134,7 +136,7 @@ class Server:
             await self._sleep(pause + random.uniform(0.0, min(1.0, pause)))  # noqa: S311  (not all at once)
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep, but not once nothing is to be sent any more."""
+        """Sleep, unless no more requests are to be sent."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)):
                 await self.stop.wait()
@@ -147,13 +149,13 @@ class Server:
             return
         if error.wait_s > LONGEST_PAUSE_S:
             raise EngineError(
-                f"{self.options.base_url} asks to be left alone for {error.wait_s:.0f} s ({error}); give the command "
+                f"{self.options.base_url} asks for a pause of {error.wait_s:.0f} s ({error}); give the command "
                 "again then"
             )
         self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + error.wait_s)
 
     async def _ask(self, request: GenerateRequest) -> Segment:
-        """Send a request once. Raises `Temporary`, or EngineError for what will not pass."""
+        """Send a request once. Raises `Temporary`, or EngineError for a permanent failure."""
         self.usage["requests"] += 1
         try:
             async with asyncio.timeout(self.options.timeout_s):
@@ -161,7 +163,7 @@ class Server:
                     _url(self.options, "chat/completions"), json=body_of(self.options, self.model, request)
                 )
         except (httpx.TimeoutException, TimeoutError):
-            raise Temporary("timeout", f"no answer within engine.timeout_s={self.options.timeout_s:g} s") from None
+            raise Temporary("timeout", f"no reply within engine.timeout_s={self.options.timeout_s:g} s") from None
         except httpx.HTTPError as error:
             raise Temporary("connection", self._clean(_reason(error))) from None
         said = self._clean(_words(answer)) if answer.status_code != 200 else ""
@@ -184,8 +186,8 @@ class Server:
     async def _without_room(self, request: GenerateRequest, said: str) -> Segment:
         """Return a segment without tokens for a prompt that fills the context.
 
-        Many servers say the same of a budget that is too large for what is left; such a prompt is answered with one
-        token.
+        Many servers give the same error for a budget that is larger than the rest of the context; such a prompt can be
+        completed with one token.
         """
         if request.max_tokens > 1 and (await self._ask(replace(request, max_tokens=1))).n_tokens:
             raise EngineError(
@@ -195,14 +197,14 @@ class Server:
         return Segment("", finish_reason="length", version=0, request_id=request.id)
 
     def _segment(self, request: GenerateRequest, answer: Mapping[str, Any]) -> Segment:
-        """Read a chat completion. Raises EngineError if a server does not return what was asked for, and others for
-        malformed ones.
+        """Read a chat completion. Raises EngineError if a server does not return what was asked for, and other errors
+        for a malformed reply.
         """
         choice = answer["choices"][0]
         reason = ENDS.get(choice.get("finish_reason"), "stop")
         text = _text(choice["message"], cut=reason == "length", keep=self.options.reasoning == "keep")
         if isinstance(stop := choice.get("stop_reason"), str) and stop in request.sampling.stop:
-            text += stop  # vLLM says which text ended it; elsewhere it is lost
+            text += stop  # vLLM returns the text that ended it; other servers do not
         n_tokens, n_prompt = (
             (answer.get("usage") or {}).get("completion_tokens"),
             (answer.get("usage") or {}).get("prompt_tokens"),
@@ -237,12 +239,12 @@ class Server:
 def check_server(options: "OpenAIOptions", model: str) -> None:
     """Raise ConfigError for a server that cannot be reached, that refuses the key, or that does not have the model.
 
-    A server that lists the model is believed; others are asked for one token.
+    A server that lists the model is trusted; others are asked for one token.
     """
     parts = httpx.URL(options.base_url)
     if parts.userinfo or parts.query:
         raise ConfigError(
-            "engine.base_url has a password or a query in it, which would be written into the manifest; "
+            "engine.base_url contains a password or a query, which would be written into the manifest; "
             f"put the key into the environment variable {options.key_variable}"
         )
     key = _key(options)
@@ -258,7 +260,7 @@ def check_server(options: "OpenAIOptions", model: str) -> None:
         except httpx.HTTPError as error:
             said = without_key(_reason(error), key)
             raise ConfigError(
-                f"engine.base_url={options.base_url}: no server answers ({said}); start it, or correct the address"
+                f"engine.base_url={options.base_url}: no server replies ({said}); start it, or correct the address"
             ) from None
     if listed.status_code in REFUSED:
         sent = "refuses the API key in" if key else "asks for an API key; set"
@@ -266,7 +268,7 @@ def check_server(options: "OpenAIOptions", model: str) -> None:
     if 400 <= listed.status_code < 500 and listed.status_code not in TEMPORARY:
         known = f"; it has {', '.join(models[:SHOWN])}{', ...' if len(models) > SHOWN else ''}" if models else ""
         raise ConfigError(
-            f"{options.base_url} does not answer for the model {model!r} (status {listed.status_code}: "
+            f"{options.base_url} does not reply for the model {model!r} (status {listed.status_code}: "
             f"{without_key(_words(listed), key)}){known}; name it with --model"
         )
 
@@ -277,15 +279,15 @@ def _listed(answer: httpx.Response) -> list[str]:
     return []
 
 
-# --- a request and an answer ------------------------------------------------------------------------------------------
+# --- a request and a reply --------------------------------------------------------------------------------------------
 
 
 def body_of(options: "OpenAIOptions", model: str, request: GenerateRequest) -> dict[str, Any]:
-    """Return what is sent for a request. Its fields are among `OWN_FIELDS`, or the user's."""
+    """Return the body of a request. Its fields are among `OWN_FIELDS`, or the user's."""
     sampling = request.sampling
     found: dict[str, Any] = {
         "model": model,
-        # a message of the role `tool` has to name a call that the server has parsed, and it has parsed none
+        # a message of the role `tool` must name a call that the server has parsed, and there is none
         "messages": [
             {"role": "user" if message.role == "tool" else message.role, "content": message.content}
             for message in (*request.prompt, *request.turns)
@@ -308,9 +310,7 @@ def body_of(options: "OpenAIOptions", model: str, request: GenerateRequest) -> d
 
 
 def _text(message: Mapping[str, Any], *, cut: bool, keep: bool) -> str:
-    """Return the content, with the reasoning in a separate field before it; reasoning that was cut short has no end
-    mark.
-    """
+    """Return the content after the reasoning of a separate field; reasoning that was cut short has no end mark."""
     content = message.get("content") or ""
     reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
     if not isinstance(content, str) or not isinstance(reasoning, str):
@@ -357,7 +357,7 @@ def _reason(error: Exception) -> str:
 
 
 def _retry_after(answer: httpx.Response) -> float | None:
-    """Return the seconds for which a server is to be left alone; None if it does not say. It is a number or a date."""
+    """Return the seconds of the pause that a server asks for, as a number or a date; None if it asks for none."""
     value = answer.headers.get("retry-after", "")
     with contextlib.suppress(ValueError):
         return max(0.0, float(value))

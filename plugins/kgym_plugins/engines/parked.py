@@ -1,4 +1,4 @@
-"""Keys and values of answers that have ended a segment, for those that are continued later under the same weights."""
+"""Keys and values of completions that have ended a segment and may be continued later under the same weights."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Parked:
-    """What is left of a row that was taken out of its batch."""
+    """Keys and values of a row that has left its batch."""
 
     prompt_ids: tuple[int, ...]
     seed: int
-    """Of the answer: another answer that begins alike has its own row."""
+    """Seed of the completion: another completion with the same beginning has its own row."""
     read: tuple[int, ...]
     """The tokens that the model has read, those of the prompt included."""
     states: list[tuple[Tensor, Tensor]]
@@ -21,7 +21,7 @@ class Parked:
 
 
 class Park:
-    """The newest of them; the oldest make way."""
+    """The newest parked rows; the oldest are dropped."""
 
     def __init__(self, most: int) -> None:
         self._entries: deque[Parked] = deque(maxlen=most)
@@ -30,11 +30,11 @@ class Park:
         return len(self._entries)
 
     def put(self, entries: Sequence[Parked]) -> None:
-        """Keep these."""
+        """Add rows."""
         self._entries.extend(entries)
 
     def take(self, prompt_ids: tuple[int, ...], seed: int, context: tuple[int, ...]) -> Parked | None:
-        """Return, and forget, the newest one of this answer whose tokens `context` extends; None if there is none."""
+        """Remove and return the newest row of this completion whose tokens `context` extends; None if there is none."""
         for entry in reversed(self._entries):
             n = len(entry.read)
             if entry.seed == seed and n < len(context) and entry.prompt_ids == prompt_ids and entry.read == context[:n]:
@@ -43,5 +43,5 @@ class Park:
         return None
 
     def clear(self) -> None:
-        """Forget all: the weights are others, or memory is needed."""
+        """Drop all rows: the weights have changed, or memory is needed."""
         self._entries.clear()

@@ -7,9 +7,9 @@
 
 Ray starts the actors, sends them requests and carries the weights: one copy into the object store for each update, from
 where every machine takes it once. A replica that is lost (a machine that went down, memory that ran out) is started
-again with the newest weights and asked everything again that it was asked since it was last idle; what had been
-answered by then is not returned twice. With an inner engine whose answers do not depend on time, such as
-`transformers`, the run goes on in the same numbers.
+again with the newest weights and gets all requests again that it got since it was last idle; segments that it had
+already returned are not returned twice. With an inner engine whose completions do not depend on timing, such as
+`transformers`, the run continues with the same numbers.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ from kgym_plugins.engines.vllm_process import OF_THE_RANK
 log = logging.getLogger(__name__)
 
 TURN_S = 1.0
-"""Time after which a replica that has nothing to return looks for new requests."""
+"""Time after which a replica without results looks for new requests."""
 
 
 class RayOptions(Options):
@@ -60,24 +60,24 @@ class RayOptions(Options):
     operational: ClassVar[frozenset[str]] = frozenset({"replicas", "address", "start_s", "restarts"})
 
     of: str = Field("transformers", min_length=1)
-    """Engine that each replica is; see `kgym plugins list --kind engine`."""
+    """Engine of each replica; see `kgym plugins list --kind engine`."""
     inner: dict[str, Any] = Field(default_factory=dict)
     """Options of that engine: `engine.inner.max_batch=64`."""
     replicas: int = Field(2, ge=1)
-    """Engines to start."""
+    """Number of engines to start."""
     address: str | None = Field(None, min_length=1)
-    """Address of a Ray cluster: HOST:PORT, or `auto` for the one that this machine is part of. Without it the ranks'
-    own cluster is used if Ray has started them (`--cluster`), or the one of `RAY_ADDRESS`; otherwise Ray is started on
+    """Address of a Ray cluster: HOST:PORT, or `auto` for the one that this machine is part of. Without it, the ranks'
+    own cluster is used if Ray has started them (`--cluster`), or that of `RAY_ADDRESS`; otherwise Ray is started on
     this machine.
     """
     cpus: float = Field(1.0, ge=0)
-    """CPU cores that a replica takes; it computes with as many threads."""
+    """CPU cores of a replica, and the number of its threads."""
     gpus: float | None = Field(None, ge=0)
-    """GPUs that a replica takes; without it 1 where the cluster has any, unless `engine.inner.device=cpu`."""
+    """GPUs of a replica; without it, 1 if the cluster has any, unless `engine.inner.device=cpu`."""
     start_s: float = Field(600.0, gt=0)
     """Longest time for a replica to load its model."""
     restarts: int = Field(3, ge=0)
-    """Lost replicas that are started again in a run; one more ends it."""
+    """Most lost replicas that are started again in a run; one more ends it."""
 
 
 class Replica:
@@ -86,14 +86,14 @@ class Replica:
     def __init__(self, origin: Origin, of: str, options: Mapping[str, Any], model: str, threads: int) -> None:
         from kgym.rollout.engine import make_engine  # noqa: PLC0415  (in the actor's process)
 
-        for name in OF_THE_RANK:  # a replica is not a rank of the trainer, whose process may have started Ray
+        for name in OF_THE_RANK:  # a replica is not a rank of the trainer, though a rank may have started Ray
             os.environ.pop(name, None)
         origin.take_over()
         torch.set_num_threads(threads)
         self._engine = make_engine(of, options, model)
 
     def ready(self) -> dict[str, bool]:
-        """Return what the engine offers in addition; the first call waits for the model."""
+        """Return the optional features of the engine; the first call waits for the model."""
         return {
             "measures": isinstance(self._engine, MeasuresPrompts),
             "shows": isinstance(self._engine, ShowsWeights),
@@ -149,15 +149,15 @@ class Replica:
 
 @dataclass(eq=False)
 class _Slot:
-    """A replica, and what it was asked."""
+    """A replica, and its requests."""
 
     number: int
     actor: Any
     asked: list[list[GenerateRequest]] = field(default_factory=list)
-    """What was submitted since it was last idle, in order."""
+    """Requests that were submitted since it was last idle, in order."""
     open: dict[str, None] = field(default_factory=dict)
     polling: Any = None
-    """The answer to the last `poll`, on its way."""
+    """The pending result of the last `poll`."""
 
 
 class RayEngine:
@@ -166,8 +166,8 @@ class RayEngine:
     Options = RayOptions
 
     def __init__(self, options: RayOptions, model_folder: str | Path) -> None:
-        """Start the replicas. Raises ConfigError for what the cluster does not have, EngineError for a replica that
-        cannot start.
+        """Start the replicas. Raises ConfigError for resources that the cluster does not have, EngineError for a
+        replica that cannot start.
         """
         self.options = options
         self.model = str(model_folder)
@@ -200,22 +200,22 @@ class RayEngine:
     def check(cls, options: RayOptions, model_folder: str) -> None:
         """Raise ConfigError for an inner engine that cannot sample from the model."""
         if options.of == "ray":
-            raise ConfigError("engine.of=ray: replicas are of another engine, such as vllm or transformers")
+            raise ConfigError("engine.of=ray: each replica needs another engine, such as vllm or transformers")
         if is_remote(options.of):
             raise ConfigError(f"engine.of={options.of}: a server needs no replicas here; use --engine {options.of}")
         check_engine(options.of, options.inner, model_folder)
 
     @classmethod
     def suits(cls, options: RayOptions, model_folder: str, surroundings: Surroundings) -> Suitability:
-        """See `kgym.types.JudgesItself`: the trainer's GPU is not Ray's to give away, so how many replicas fit is
-        for the user to say.
+        """See `kgym.types.JudgesItself`: Ray does not manage the trainer's GPU, so the user has to say how many
+        replicas fit.
         """
-        return Suitability(0, "a cluster, and how many replicas it has, are for you to choose: --engine ray")
+        return Suitability(0, "choose a cluster and the number of replicas yourself: --engine ray")
 
     @classmethod
     def memory(cls, options: RayOptions, model_folder: str, work: SamplingWork) -> EngineMemory:
-        """See `kgym.types.PlansMemory`. Replicas on GPUs are not where the policy is, nor are those of a cluster
-        that is there already.
+        """See `kgym.types.PlansMemory`. Replicas on GPUs, and those of an existing cluster, do not share the policy's
+        memory.
         """
         n = options.replicas
         part = replace(work, rows=-(-work.rows // n), prompts=-(-work.prompts // n))
@@ -234,7 +234,7 @@ class RayEngine:
         return EngineMemory(one.device, held, sampling, keeps=one.keeps)
 
     def _check_room(self) -> None:
-        """Raise ConfigError if the replicas do not fit into the cluster: Ray would wait for ever."""
+        """Raise ConfigError if the replicas do not fit into the cluster: Ray would wait forever."""
         options, have = self.options, self._ray.cluster_resources()
         gpu = float(have.get("GPU", 0.0) > 0 and options.inner.get("device") != "cpu")
         self._gpus = gpu if options.gpus is None else options.gpus
@@ -261,7 +261,7 @@ class RayEngine:
     # --- the protocol ---------------------------------------------------------------------------------------------
 
     def submit(self, requests: Sequence[GenerateRequest]) -> None:
-        """See `Engine`. Attempts at the same problem go to one replica, the one that was asked least so far."""
+        """See `Engine`. Attempts at the same problem go to one replica, the one with the fewest requests so far."""
         taken = {name for slot in self._slots for name in slot.open}
         for request in requests:
             if request.id in taken:
@@ -384,7 +384,7 @@ class RayEngine:
             try:
                 found.append(self._ray.get(answer))
             except self._ray.exceptions.RayActorError as error:
-                self._replace(slot, error)  # which has loaded the weights, and is awake
+                self._replace(slot, error)  # the new replica has loaded the weights, and is awake
                 if method in ("sleep", "held"):
                     found.append(self._wait(getattr(slot.actor, method).remote()))
             except self._ray.exceptions.RayTaskError as error:
@@ -406,7 +406,7 @@ class RayEngine:
             return self._ray.get(answer, timeout=timeout_s)
         except self._ray.exceptions.GetTimeoutError as error:
             raise EngineError(
-                f"a replica did not start within engine.start_s={timeout_s:g} s: other programs have the processors or "
+                f"a replica did not start within engine.start_s={timeout_s:g} s: other programs use the processors or "
                 "GPUs of the cluster (see ray status), or its model takes longer to load (see the logs of Ray)"
             ) from error
         except self._ray.exceptions.RayActorError as error:
@@ -415,7 +415,7 @@ class RayEngine:
             raise _of_engine(error) from error
 
     def _replace(self, slot: _Slot, error: Exception) -> None:
-        """Start a lost replica again, with the newest weights, and ask it everything again that it was asked since
+        """Start a lost replica again, with the newest weights, and send it all requests again since
         it was last idle.
         """
         self._n_lost += 1
@@ -436,7 +436,7 @@ class RayEngine:
 
 def _end(ray: Any, mine: bool) -> None:
     if mine:
-        with contextlib.suppress(Exception):  # at the end of the process Ray may have gone before
+        with contextlib.suppress(Exception):  # at the end of the process Ray may have ended already
             ray.shutdown()
 
 

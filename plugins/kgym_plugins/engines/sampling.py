@@ -1,7 +1,7 @@
-"""The choice of a token: one uniform number a token, and the place where it falls in the cumulative distribution.
+"""The choice of a token: one uniform number for each token, and its place in the cumulative distribution.
 
-The number after position p of an answer depends on (seed, p) alone, so an answer is the same in any batch and however
-it is cut into segments, up to the rounding of the logits.
+The number after position p of a completion depends only on (seed, p), so a completion is the same in any batch and for
+any segments, up to the rounding of the logits.
 
 Dimension key:  B rows of the batch   V vocabulary   K blocks of it   W tokens of a block
 """
@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 BLOCK = 512
 """Tokens of a block."""
 MANY = 4096
-"""Tokens of a vocabulary that is searched block by block."""
+"""Fewest tokens of a vocabulary that is searched block by block."""
 
 
 def uniforms(seed: int, start: int, n: int) -> np.ndarray:
@@ -37,7 +37,7 @@ def choose(
 
     Rows of temperature 0 take the likeliest token. The log-probability is that of log-softmax(logits / temperature)
     over the whole vocabulary, before `top_k_B` and `top_p_B` cut it (None: no row is cut); at temperature 0, of the
-    untempered distribution. It is NaN, and the token means nothing, where a logit of the row is NaN or plus infinity.
+    untempered distribution. It is NaN, and the token has no meaning, where a logit of the row is NaN or plus infinity.
     """
     greedy_B = temperature_B == 0
     scaled_BV = logits_BV.float() / temperature_B.masked_fill(greedy_B, 1.0)[:, None]
@@ -54,7 +54,7 @@ def choose(
 
 
 def _drawn(weights_BV: Tensor, uniform_B: Tensor) -> Tensor:
-    """Return the place where each number falls in the cumulative weights."""
+    """Return the place of each number in the cumulative weights."""
     cdf_BV = weights_BV.cumsum(1, dtype=torch.float64)
     return _place(cdf_BV, uniform_B[:, None].to(cdf_BV.dtype) * cdf_BV[:, -1:])
 
@@ -62,7 +62,7 @@ def _drawn(weights_BV: Tensor, uniform_B: Tensor) -> Tensor:
 def _drawn_in_two_steps(weights_BV: Tensor, uniform_B: Tensor) -> Tensor:
     """Return the same up to the rounding of sums: the block of the place first, then the place in it.
 
-    Summing up all weights one by one, in float64, takes longer than all else of the choice.
+    Summing all weights one by one, in float64, takes longer than the rest of the choice.
     """
     V = weights_BV.shape[1]
     whole = V - V % BLOCK
@@ -71,7 +71,9 @@ def _drawn_in_two_steps(weights_BV: Tensor, uniform_B: Tensor) -> Tensor:
         sums_BK = torch.cat([sums_BK, weights_BV[:, whole:].sum(1, keepdim=True)], dim=1)
     cdf_BK = sums_BK.cumsum(1, dtype=torch.float64)
     target_B1 = uniform_B[:, None].to(cdf_BK.dtype) * cdf_BK[:, -1:]
-    block_B1 = _place(cdf_BK, target_B1)[:, None].clamp(max=cdf_BK.shape[1] - 1)  # past the last if a weight is NaN
+    block_B1 = _place(cdf_BK, target_B1)[:, None].clamp(
+        max=cdf_BK.shape[1] - 1
+    )  # beyond the last one if a weight is NaN
     columns_BW = block_B1 * BLOCK + torch.arange(BLOCK, device=weights_BV.device)
     inside_BW = weights_BV.gather(1, columns_BW.clamp(max=V - 1)).masked_fill(columns_BW >= V, 0.0)
     before_B1 = pad(cdf_BK, (1, 0)).gather(1, block_B1)
@@ -79,7 +81,7 @@ def _drawn_in_two_steps(weights_BV: Tensor, uniform_B: Tensor) -> Tensor:
 
 
 def _place(cdf_BV: Tensor, target_B1: Tensor) -> Tensor:
-    """Return the first place that is above the target; rounding never carries it past the last one with a weight."""
+    """Return the first place above the target; rounding never moves it beyond the last one with a weight."""
     last_B1 = cdf_BV[:, -1:]
     below_B1 = torch.nextafter(last_B1, torch.zeros_like(last_B1))
     return torch.searchsorted(cdf_BV, torch.minimum(target_B1, below_B1), right=True).squeeze(1)
@@ -98,6 +100,6 @@ def truncate(probs_BV: Tensor, top_k_B: Tensor | None, top_p_B: Tensor | None) -
         before_BV = sorted_BV.cumsum(1, dtype=torch.float64) - sorted_BV
         cut_BV = before_BV >= top_p_B[:, None] * sorted_BV.sum(1, keepdim=True, dtype=torch.float64)
         cut_BV[:, 0] = False
-        cut_BV &= (top_p_B < 1.0)[:, None]  # at 1 rounding would cut the unlikeliest tokens
+        cut_BV &= (top_p_B < 1.0)[:, None]  # with 1, rounding would cut the unlikeliest tokens
         sorted_BV = sorted_BV.masked_fill(cut_BV, 0.0)
     return torch.zeros_like(probs_BV).scatter(1, order_BV, sorted_BV)

@@ -1,4 +1,4 @@
-"""What the engine `transformers` will have in memory while it samples, by the sizes of the model and of the work.
+"""The memory of the engine `transformers` while it samples, from the sizes of the model and of the work.
 
     reading prompts       their keys and values with room to grow, and what one layer computes
     joining the batch     the same keys and values once more, without the room, one copy for each different prompt
@@ -6,10 +6,10 @@
     decoding              those, and the columns of the rows' own tokens, as `slots.py` makes room for them
 
 With CUDA graphs each row has its own copy of the prompt, in columns whose number is rounded up; rows that have grown
-leave room after in the arenas of shorter ones, and the memory of the graphs is used for nothing else; see `arena.py`.
+leave free slots in the arenas of shorter ones, and the memory of the graphs has no other use; see `arena.py`.
 
 Models that `lean.py` does not know are decoded from a padded batch, whose rows each have their own copy of the prompt.
-So are completions that are continued under new weights: they are read again, each with its own tokens.
+Completions that are continued under new weights also have their own copy: each is read again with its own tokens.
 """
 
 import torch
@@ -29,15 +29,17 @@ from kgym_plugins.engines.slots import LEAST_STEP, SMALLEST, STEPS, capacity
 PREFILL_TOKENS = 16_384
 """Prompt tokens, padding included, in one forward pass: bounds the memory of its activations."""
 READING = 4.5
-"""Tensors of the size of the widest of a layer that reading a prompt has at once; 4.1 to 4.4 were measured."""
+"""Number of tensors, each as large as the widest of a layer, that reading a prompt needs at once; 4.1 to 4.4 were
+measured.
+"""
 CHOOSING = 16
 """Bytes for each logit while tokens are chosen: logits, scaled, log-probabilities and probabilities in float32."""
 SUMMING = 8
-"""More of them for a vocabulary that is summed up whole, in float64."""
+"""Further bytes for each logit of a vocabulary that is summed as a whole, in float64."""
 
 
 def shares_prompts(config: PreTrainedConfig) -> bool:
-    """Whether a model is decoded from slots, as far as its configuration shows it."""
+    """Whether a model is decoded from slots, as far as its configuration shows."""
     text = config.get_text_config()
     windowed = set(getattr(text, "layer_types", None) or ()) - {"full_attention"}
     names = getattr(config, "architectures", None) or ()
@@ -50,7 +52,7 @@ def shares_prompts(config: PreTrainedConfig) -> bool:
 
 
 def columns(tokens: int, layers: int) -> float:
-    """Return the columns of a slot for so many tokens of a row's own, when memory is highest.
+    """Return the columns of a slot for `tokens` of a row's own, when memory is highest.
 
     A row that has filled a bucket has its columns there and in the next one while it moves. Elsewhere one layer has a
     second copy while columns are added.
@@ -65,8 +67,8 @@ def columns(tokens: int, layers: int) -> float:
 
 
 def arena_columns(tokens: int, layers: int) -> float:
-    """Return the columns of a row with so many tokens, when memory is highest: in all arenas that it has been in, and
-    one layer twice while columns are added.
+    """Return the columns of a row with `tokens`, when memory is highest: in all arenas that it has been in, and one
+    layer twice while columns are added.
 
     >>> arena_columns(90, 4), arena_columns(600, 4)
     (120.0, 1472.0)
@@ -105,7 +107,7 @@ def sampling_memory(
     else:
         keys = rows * room(work.tokens) * each
     reading = round((READING * widest * length + room(length) * each) * read)
-    # prompts are read before there are completions, but for those that wait until others have ended
+    # prompts are read before any completion exists, except those that wait until others have ended
     later = reading + choosing if graphs else max(reading, choosing)
     peak = keys + later if waiting or work.continued else max(reading, keys + choosing)
     found = {"keys and values": keys, "reading and choosing": peak - keys}
@@ -115,7 +117,7 @@ def sampling_memory(
 
 
 def packed_memory(model: Footprint, device: str, dtype: torch.dtype) -> dict[str, int]:
-    """Return the bytes of the weights that are laid out anew for decoding."""
+    """Return the bytes of the weights that are packed for decoding."""
     matrices = [inputs * outputs for _, inputs, outputs in model.linears] + [model.vocabulary * model.hidden]
     found = sum(n * dtype.itemsize for n in matrices if packs(n, device, dtype))
     return {"packed weights": found} if found else {}

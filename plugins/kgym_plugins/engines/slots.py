@@ -1,17 +1,16 @@
 """Keys and values of rows of very different lengths, for the decoder of `lean.py`.
 
-A step of decoding reads all keys and values once, which takes most of its time when they are more than the cache of the
-processor. So what the rows of a group share, their prompt, is kept and read once for all of them; and the tokens of a
-row's own are in the bucket whose capacity is the next above their number, so that short rows are not padded to long
-ones.
+A step of decoding reads all keys and values once, which takes most of its time when they are larger than the
+processor's cache. So the prompt that the rows of a group share is kept and read once for all of them, and a row's own
+tokens are in the bucket whose capacity is the next above their number, so that short rows are not padded to long ones.
 
     prefixes        [prompt 1, prompt 2]           rows a, c, d have the first, row b the second
     bucket of  64   [a, b, c]                      a has 12 own tokens, b 57, c 30
     bucket of 128   [d]                            d has 70
     batch order      a, b, c, d
 
-What a query finds in its prefix and what it finds in its own tokens are added by the weight of each. A row comes, goes
-or moves at the cost of itself alone, and the slots in use are always the first of their bucket, so attention works on
+The attention of a query over its prefix and over its own tokens is added by the weight of each. Adding, removing or
+moving a row copies that row alone, and the slots in use are always the first of their bucket, so attention works on
 views.
 
 Dimension key:  N slots of a bucket, or prefixes of a pack   n those in use   H key-value heads   G query heads for each
@@ -32,18 +31,18 @@ from kgym_plugins.engines.kvcache import RowCache
 SMALLEST = 64
 """Capacity of the first bucket; each of the others has twice that of the one before."""
 STEPS = 8
-"""The memory of a bucket grows in so many steps to its capacity: gaps between rows make reading slow."""
+"""Number of steps in which the memory of a bucket grows to its capacity: gaps between rows make reading slow."""
 LEAST_STEP = 16
-"""Columns of such a step, at the least."""
+"""Fewest columns of such a step."""
 DEAD_FRAC = 1 / 4
-"""Prefixes without rows are thrown out when they are this share of a pack."""
+"""Prefixes without rows are dropped when they are this share of a pack."""
 
 Layers = list[tuple[Tensor, Tensor]]
 """Keys and values of each layer, (N, H, C, D)."""
 
 
 def capacity(tokens: int) -> int:
-    """Return the capacity of the bucket for so many tokens.
+    """Return the capacity of the bucket for `tokens`.
 
     >>> capacity(0), capacity(64), capacity(65), capacity(300)
     (64, 64, 128, 512)
@@ -55,7 +54,9 @@ def capacity(tokens: int) -> int:
 
 
 def resized(layers: Layers, slots: int, columns: int) -> None:
-    """Copy to more slots or columns, which are zeros; layer by layer, so that there is never a second copy of all."""
+    """Copy to more slots or columns, which are zeros; layer by layer, so that there is never a second copy of
+    everything.
+    """
     for number, pair in enumerate(layers):
         grown = []
         for old in pair:
@@ -67,11 +68,11 @@ def resized(layers: Layers, slots: int, columns: int) -> None:
 
 
 def mask_of(lengths: Sequence[int], like: Tensor) -> Tensor | None:
-    """Return what hides the columns beyond these lengths, (n, 1, 1, L); None if there are none."""
+    """Return the mask that hides the columns beyond these lengths, (n, 1, 1, L); None if there are none."""
     longest = max(lengths)
     if min(lengths) == longest:
         return None
-    columns = torch.arange(-(-longest // 16) * 16, device=like.device)  # kernels want aligned rows
+    columns = torch.arange(-(-longest // 16) * 16, device=like.device)  # kernels need aligned rows
     beyond = columns >= torch.tensor(lengths, device=like.device)[:, None]
     mask = like.new_zeros(beyond.shape).masked_fill_(beyond, -torch.inf)
     return mask[:, None, None, :longest]
@@ -79,7 +80,7 @@ def mask_of(lengths: Sequence[int], like: Tensor) -> Tensor | None:
 
 @dataclass(eq=False)
 class Prefix:
-    """What rows have read together."""
+    """Tokens that several rows share."""
 
     length: int
     n_rows: int = 0
@@ -91,9 +92,9 @@ class Held:
 
     prefix: Prefix
     place: int
-    """In the batch."""
+    """Place in the batch."""
     length: int = 0
-    """Its own tokens that were read."""
+    """Number of the row's own tokens that were read."""
 
 
 class Bucket:
@@ -102,10 +103,10 @@ class Bucket:
     def __init__(self, size: int, like: Layers) -> None:
         self.size = size
         self.rows: list[Held] = []
-        """Of each slot in use."""
+        """The row of each slot in use."""
         self.layers: Layers = [(keys[:0, :, :0], values[:0, :, :0]) for keys, values in like]
         self._write: Tensor | None = None
-        """(n * H,) where the newest token goes, counted over slots, heads and columns; None if rows have come, gone
+        """(n * H,) where the newest token goes, counted over slots, heads and columns; None if rows were added, removed
         or moved.
         """
         self._mask: Tensor | None = None
@@ -113,7 +114,7 @@ class Bucket:
         """L: the most tokens of a row, with the newest."""
 
     def put(self, rows: Sequence[Held], layers: Layers | None = None) -> None:
-        """Put rows after the others, with the keys and values of their tokens, if they have any."""
+        """Append rows, with the keys and values of their tokens, if they have any."""
         first, n = len(self.rows), len(rows)
         longest = max(row.length for row in rows)
         self.rows += rows
@@ -123,10 +124,10 @@ class Bucket:
             for which, states in enumerate(pair):
                 if layers is not None:
                     states[first : first + n, :, :longest] = layers[number][which][:, :, :longest]
-                states[first : first + n, :, longest:] = 0.0  # masked, and so must be finite
+                states[first : first + n, :, longest:] = 0.0  # these are masked, and must be finite
 
     def _reserve(self, columns: int) -> None:
-        """Have memory for all rows and so many columns."""
+        """Allocate memory for all rows and `columns`."""
         N, _, C, _ = self.layers[0][0].shape
         if len(self.rows) <= N and columns <= C:
             return
@@ -136,7 +137,7 @@ class Bucket:
         self._write = None
 
     def take(self, slots: Sequence[int]) -> Layers:
-        """Return these rows; they are copied unless they are all."""
+        """Return these rows; they are copied unless they are all rows."""
         which = slice(len(slots)) if len(slots) == len(self.rows) else list(slots)
         return [(keys[which], values[which]) for keys, values in self.layers]
 
@@ -173,7 +174,7 @@ class Bucket:
     def attend(
         self, layer: int, query_nHGD: Tensor, key_nHD: Tensor, value_nHD: Tensor, scale: float
     ) -> tuple[Tensor, Tensor]:
-        """Store the newest keys and values; return what the queries find in all of them."""
+        """Store the newest keys and values; return the attention of the queries over all of them."""
         n, H, _, D = query_nHGD.shape
         assert self._write is not None
         keys, values = self.layers[layer]
@@ -183,20 +184,20 @@ class Bucket:
 
 
 class Rows(NamedTuple):
-    """Which rows have which prefix of a pack."""
+    """The rows of each prefix of a pack."""
 
     places: Tensor | None
     """Their places in the batch; None if they are all rows."""
     gather: Tensor
-    """(N, M) places in the batch, any where a prefix has fewer rows."""
+    """(N, M) places in the batch; arbitrary ones where a prefix has fewer rows."""
     scatter: Tensor
-    """Where each row is in that."""
+    """The place of each row in `gather`."""
     in_order: bool
     """Whether `gather` and `scatter` change nothing: each prefix has M rows, in the order of the batch."""
 
 
 class Pack:
-    """Prefixes of like length."""
+    """Prefixes of similar length."""
 
     def __init__(self, like: Layers) -> None:
         self.prefixes: list[Prefix] = []
@@ -216,7 +217,7 @@ class Pack:
                     states[slot, :, : prefix.length] = other[0]
 
     def arrange(self, rows: Sequence[Held]) -> None:
-        """Note where the rows of the batch are; throw out prefixes without any if they are many."""
+        """Note the places of the rows in the batch; drop prefixes without rows if they are many."""
         live = [slot for slot, prefix in enumerate(self.prefixes) if prefix.n_rows]
         if len(self.prefixes) - len(live) > DEAD_FRAC * len(self.prefixes):
             self.prefixes = [self.prefixes[slot] for slot in live]
@@ -240,7 +241,7 @@ class Pack:
         self._rows = Rows(places, gather, torch.tensor(scatter, device=keys.device), in_order)
 
     def attend(self, layer: int, query_BHGD: Tensor, scale: float) -> tuple[Tensor | None, Tensor, Tensor]:
-        """Return the places of the rows that have these prefixes, and what their queries find in them."""
+        """Return the places of the rows that have these prefixes, and the attention of their queries over them."""
         _, H, G, D = query_BHGD.shape
         places, gather, scatter, in_order = self._rows
         N, M = gather.shape
@@ -262,7 +263,7 @@ class Slots:
         self.buckets: dict[int, Bucket] = {}
         self.packs: dict[int, Pack] = {}
         self._positions: Tensor | None = None
-        """(B,) of the newest tokens; None if rows have come, gone or moved."""
+        """(B,) positions of the newest tokens; None if rows were added, removed or moved."""
 
     @property
     def rows(self) -> list[Held]:
@@ -318,7 +319,7 @@ class Slots:
         return self._order() if moved else None
 
     def _order(self) -> list[int]:
-        """Number the rows anew; return the places that they had. What has no rows is dropped."""
+        """Renumber the rows; return their old places. Buckets and packs without rows are dropped."""
         self._positions = None
         self.buckets = {size: bucket for size, bucket in self.buckets.items() if bucket.rows}
         self.packs = {size: pack for size, pack in self.packs.items() if any(prefix.n_rows for prefix in pack.prefixes)}
@@ -343,8 +344,8 @@ class Slots:
         return self._positions
 
     def attend(self, layer: int, query_BHGD: Tensor, key_BHD: Tensor, value_BHD: Tensor, scale: float) -> Tensor:
-        """Store the newest keys and values; return what the queries find in all that their rows have read, (B, H, G,
-        D).
+        """Store the newest keys and values; return the attention of the queries over all tokens that their rows have
+        read, (B, H, G, D).
         """
         parts, start = [], 0
         for size in sorted(self.buckets):

@@ -14,12 +14,11 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
 
 
 def segment_text(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], new: Sequence[int], *, final: bool) -> str:
-    """Return what the text of `before + new` has beyond that of `before`, so that the texts of segments add up to the
-    text of the whole.
+    """Return the part of the text of `before + new` after that of `before`, so that the texts of segments add up to the
+    whole text.
 
-    Decoding `new` alone would not do: its first token may finish a character, or owe its space to what is before it. A
-    character that is begun at the end and may still be finished is left to the next segment, unless this one is
-    `final`.
+    Decoding `new` alone would be wrong: its first token may finish a character, or have a space only because of the
+    text before it. An unfinished character at the end is left to the next segment, unless this one is `final`.
     """
     done = decode(tokenizer, before).rstrip(REPLACEMENT) if before else ""
     text = decode(tokenizer, [*before, *new])
@@ -29,11 +28,11 @@ def segment_text(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], new:
 def completes_stop(
     tokenizer: PreTrainedTokenizerBase, before: Sequence[int], new: Sequence[int], stops: Sequence[str]
 ) -> bool:
-    """Whether the last token of `before + new` completes one of the stop texts. Looks at the end only: the cost does
-    not grow.
+    """Whether the last token of `before + new` completes one of the stop texts. Only the end is searched, so the cost
+    does not grow.
     """
     longest = max(len(stop.encode()) for stop in stops)
-    size = 2 * longest + 4  # a token is a byte at the least, but for the odd one that is not a text at all
+    size = 2 * longest + 4  # a token is at least one byte, except rare ones without text
     window = [*before[-size:], *new[-size:]][-size:]
     text = decode(tokenizer, window)
     if not any(stop in text for stop in stops):

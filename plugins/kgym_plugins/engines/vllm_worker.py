@@ -1,8 +1,8 @@
-"""The process that has vLLM in it: token ids come in, token ids and log-probabilities go out.
+"""The process that runs vLLM: token ids come in, token ids and log-probabilities go out.
 
-Started by path (`PYTHON vllm_worker.py CHANNEL LIFE CHECKSUMS`) with an interpreter that has vLLM, which need not have
+Started by path (`PYTHON vllm_worker.py CHANNEL LIFE CHECKSUMS`) with an interpreter that has vLLM and need not have
 kgym: this file imports vLLM, torch and the standard library, and loads `kgym.models.checksums`, which imports torch
-alone. It knows no text; `vllm.py`, on the other side, renders prompts and looks for stop texts.
+alone. It does not handle text; `vllm.py`, on the other side, renders prompts and looks for stop texts.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from typing import Any
 import torch
 
 SHORT_STEPS = 8
-"""Steps after which the new tokens of requests that are watched are handed over, finished or not."""
+"""Steps after which the new tokens of watched requests are returned, finished or not."""
 
 
 class Worker:
     """One vLLM engine, and one reply for each message."""
 
     def __init__(self, sock: socket.socket, checksums: str) -> None:
-        """`checksums` is the path of `kgym.models.checksums`, which needs torch alone."""
+        """`checksums` is the path of `kgym.models.checksums`, which needs only torch."""
         self._socket = sock
         self._channel = Connection(os.dup(sock.fileno()))
         self._tensors: dict[str, torch.Tensor] = {}
@@ -36,21 +36,21 @@ class Worker:
         self._asleep = False
         """Whether the memory of the weights was given back."""
         self._lost = False
-        """Whether the weights were lost with it."""
+        """Whether that discarded the weights."""
         self._adapter: Any = None
-        """Of vLLM; every request is sampled with it."""
+        """vLLM's adapter, with which every request is sampled."""
         self._n_adapters = 0
         self._checksum = _checksum_of(checksums)
         self._sums: dict[str, int] = {}
         self._watched: set[str] = set()
         self._seen: dict[str, tuple[list[int], list[float]]] = {}
-        """Tokens and log-probabilities of open requests, as far as they are known here."""
+        """Tokens and log-probabilities of open requests that this process has so far."""
 
     def run(self) -> None:
         """Make the engine as the first message says, and serve it. Returns when the channel is closed."""
         try:
             made = self._make(*self._channel.recv())
-        except Exception as error:  # any error of vLLM about a model, a device or its options
+        except Exception as error:  # vLLM may raise any error about a model, a device or its options
             self._channel.send(("error", f"{type(error).__name__}: {error}"))
             return
         self._channel.send(("value", made))
@@ -92,7 +92,7 @@ class Worker:
                 seed=request["seed"],
                 max_tokens=request["max_tokens"],
                 stop_token_ids=request["end_ids"],
-                ignore_eos=True,  # the ids above are all there are
+                ignore_eos=True,  # the ids above are complete
                 logprobs=0,
                 detokenize=False,
             )
@@ -152,13 +152,13 @@ class Worker:
     def do_load(self, names: Sequence[str], keep_cache: bool = False) -> None:
         """Take the weights out of the block.
 
-        `names` are left out and the prefix cache is kept where tests of the guards ask for it.
+        Tests of the guards leave `names` out or keep the prefix cache.
         """
         self._wake_weights()
         self._reload({name: tensor for name, tensor in self._tensors.items() if name not in names}, keep_cache)
 
     def _reload(self, tensors: dict[str, torch.Tensor], keep_cache: bool = False) -> None:
-        """Load whole weights in place. vLLM forgets its adapters, which belong to the weights before."""
+        """Load whole weights in place. vLLM drops its adapters, which belong to the old weights."""
         self._rpc("reload_weights", kwargs={"weights_iterator": self._counted(tensors)})
         self._lost = False
         self._adapter = None
@@ -166,8 +166,8 @@ class Worker:
             self._engine.reset_prefix_cache()
 
     def _counted(self, tensors: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
-        """Yield the tensors and take note of those that vLLM takes; on a CPU it packs weights so that they cannot be
-        read back.
+        """Yield the tensors and note those that vLLM takes; on a CPU it packs weights so that they cannot be read
+        back.
         """
         for name, tensor in tensors.items():
             self._sums[name] = self._checksum(tensor.to(self._dtype))
@@ -187,14 +187,14 @@ class Worker:
         self._rpc("update_weights", kwargs={"update_info": message})
 
     def do_finish_update(self) -> None:
-        """Put the new weights to use. vLLM forgets its adapters."""
+        """Start to use the new weights. vLLM drops its adapters."""
         self._rpc("finish_weight_update")
         self._adapter = None
         self._engine.reset_prefix_cache()
 
     def do_adapt(self, folder: str) -> None:
-        """Load the adapter of a folder, which is read here and now, instead of the one before; numbers are never
-        used again.
+        """Load the adapter of a folder, which is read now, instead of the previous one; its number is never used
+        again.
         """
         self._restore()
         if self._adapter is not None:
@@ -225,7 +225,7 @@ class Worker:
         return lost
 
     def _restore(self) -> None:
-        """Have whole weights again."""
+        """Restore the whole weights."""
         self._wake_weights()
         if self._lost:
             self._reload(self._tensors)
