@@ -1,4 +1,4 @@
-"""Where the experiments that come with kgym are. Their files are package data, so a wheel has them too."""
+"""The files of the experiments that come with kgym. They are package data, so a wheel also has them."""
 
 from pathlib import Path
 

@@ -38,7 +38,7 @@ verdicts = judge_rows(rows[:1], [r"So the answer is \\boxed{{204}}."])
 
 
 class HfBridge:
-    """Writes one file for each split. Of an environment that replies it holds the problems; the replies need kgym."""
+    """Writes one file for each split. For an environment that replies it has the problems; the replies need kgym."""
 
     turns = True
 

@@ -7,7 +7,7 @@ from kgym.options import Options
 from kgym.types import EnvExport
 from kgym_plugins.bridges.files import first, json_lines, readme
 
-MODULE = '''"""{env_id} for inspect-ai: `inspect eval {task}.py --model MODEL`; `-T split=NAME` chooses another split."""
+MODULE = '''"""{env_id} for inspect-ai: `inspect eval {task}.py --model MODEL`; `-T split=NAME` sets another split."""
 
 from pathlib import Path
 
@@ -53,8 +53,8 @@ USE = """
 inspect eval DIR/{task}.py --model MODEL
 ```
 
-The path has to be relative, and `-T split=NAME` chooses another split. A completion that cannot be judged is unscored, and the
-mean leaves it out.
+The path has to be relative, and `-T split=NAME` chooses another split. A completion that cannot be judged is unscored,
+and the mean leaves it out.
 """
 
 
@@ -75,6 +75,6 @@ class InspectBridge:
 
 
 def _sample(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as inspect-ai has samples; what is not part of one is its metadata."""
+    """Return a row as a sample of inspect-ai; the other columns are its metadata."""
     sample = {"input": row["prompt"], "target": row["answer"], "id": row["id"]}
     return sample | {"metadata": {key: value for key, value in row.items() if key not in ("prompt", "answer", "id")}}

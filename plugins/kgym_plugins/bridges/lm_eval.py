@@ -1,8 +1,8 @@
 """An environment as tasks of lm-evaluation-harness (0.4.9 and later): a YAML file for each split, and a module that
 loads and scores.
 
-Truncated completions are the exception to equal scores: the harness does not say which they are, so the verifier judges
-what is there.
+Scores are equal to kgym's except for truncated completions: the harness does not mark them, so the verifier judges
+their text.
 """
 
 import json
@@ -84,9 +84,9 @@ USE = """
 lm_eval run --include_path DIR --tasks {task} --model hf --model_args pretrained=MODEL --apply_chat_template
 ```
 
-`score` is the mean over the completions that were judged; `unscored` is the share of the others, and `no_answer` that of completions
-without an answer. A completion that the token budget ended is judged without a
-rule for truncation, because the harness does not say which they are.
+`score` is the mean over the completions that were judged; `unscored` is the share of the others, and `no_answer` that
+of completions without an answer. A completion that the token budget ended is judged without a rule for truncation,
+because the harness does not say which they are.
 """
 
 

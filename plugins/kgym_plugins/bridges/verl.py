@@ -13,7 +13,7 @@ from kgym.options import Options
 from kgym.types import EnvExport
 from kgym_plugins.bridges.files import first, readme
 
-REWARD = '''"""kgym's verifier as the reward of verl: `compute_score` for one completion, `compute_score_batch` for many."""
+REWARD = '''"""kgym's verifier as the reward of verl: `compute_score` for one, `compute_score_batch` for many."""
 
 from kgym.bridges import compute_score, compute_score_batch
 
@@ -27,8 +27,8 @@ python -m verl.trainer.main_ppo data.train_files=DIR/{split}.parquet data.val_fi
     reward.custom_reward_function.name=compute_score ...
 ```
 
-verl before 0.7 has the two last keys without `reward.` before them. For its batch reward manager the name is `compute_score_batch`. A
-completion that cannot be judged has score 0, and `unscored` is 1 beside it.
+verl before 0.7 has the last two keys without the prefix `reward.`. For its batch reward manager the name is
+`compute_score_batch`. A completion that cannot be judged has score 0, and its `unscored` is 1.
 """
 
 EXTRA = ("id", "index", "seed", "question", "level", "kgym")

@@ -61,6 +61,8 @@ ENDLESS = 1 << 60
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values of vLLM's max_lora_rank."""
 IN_MEMORY = Path("/dev/shm")  # noqa: S108  (files in memory; their names are random)
+ENDS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "abort": "abort"}
+"""vLLM's finish reasons."""
 PROGRAM_BYTES = 650 << 20
 """Memory of vLLM on a CPU in addition to weights and cache, measured with vLLM 0.32."""
 
@@ -316,7 +318,7 @@ class VLLMEngine:
     def _take(self, name: str, ids: list[int], logprobs: list[float], reason: str | None) -> None:
         """Take over the tokens of a request, up to the one that ends it."""
         opened = self._open[name]
-        ended: FinishReason | None = {"stop": "stop", "length": "length", "abort": "abort"}.get(reason or "")  # type: ignore[assignment]
+        ended = ENDS.get(reason or "")
         while opened.watched and opened.n_looked < len(ids):
             opened.n_looked += 1
             if (found := self._ends(opened, ids[: opened.n_looked])) is not None:

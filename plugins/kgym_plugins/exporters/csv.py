@@ -1,4 +1,4 @@
-"""Rows as CSV. Text that a spreadsheet would run as a formula gets a quote in front (OWASP, CSV injection)."""
+"""Rows as CSV. Text that a spreadsheet would run as a formula gets a leading quote (OWASP, CSV injection)."""
 
 import csv
 import io

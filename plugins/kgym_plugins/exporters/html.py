@@ -9,7 +9,10 @@ from kgym.options import Options
 from kgym.page.board import pictures, tables
 from kgym.page.document import Page, render
 
-UNCERTAIN = "Bars and intervals are 95 %. Rank intervals hold for all pairs of a table at once (Holm): overlapping ranks are not distinguishable."
+UNCERTAIN = (
+    "Bars and intervals are 95 %. Rank intervals hold for all pairs of a table at once (Holm): overlapping ranks are "
+    "not distinguishable."
+)
 
 
 class HtmlOptions(Options):

@@ -1,4 +1,4 @@
-"""Rows as LaTeX tables for a paper, one for each set of rows that may be compared. They want the package booktabs."""
+"""Rows as LaTeX tables for a paper, one for each set of rows that may be compared. They need the package booktabs."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ SPECIAL = {
 
 
 class LatexExporter:
-    """Writes model, accuracy and what it is on; the best first, ranks as intervals."""
+    """Writes model, accuracy and benchmark; the best first, with ranks as intervals."""
 
     ranked = True
 
@@ -115,7 +115,7 @@ def _points(share: float | None) -> str:
 
 
 def escape(text: Any) -> str:
-    r"""Return a text that LaTeX sets unchanged; what is not printable is left out.
+    r"""Return a text that LaTeX typesets unchanged; characters that are not printable are left out.
 
     >>> escape("50% of_A & {B}")
     '50\\% of\\_A \\& \\{B\\}'

@@ -1,5 +1,5 @@
-"""Rows as a results file of lm-evaluation-harness (0.4), so that what reads those reads ours:
-`lm_eval.utils.make_table`, dashboards.
+"""Rows as a results file of lm-evaluation-harness (0.4), for programs that read such files: `lm_eval.utils.make_table`,
+dashboards.
 """
 
 import calendar
@@ -22,8 +22,8 @@ class LmEvalExporter:
         pass
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> str:
-        """Return the text of the file. Raises ConfigError unless all rows are results of one model: the format holds
-        no more.
+        """Return the text of the file. Raises ConfigError unless all rows are results of one model: the format has room
+        for one only.
         """
         models = list(dict.fromkeys(row["model"] for row in rows))
         if len(models) != 1:
@@ -33,7 +33,8 @@ class LmEvalExporter:
             )
         if "comparability" not in rows[0]:
             raise ConfigError(
-                "a board of published figures has no problems or settings to write; lm-eval's format needs results"
+                "a board of published figures has no problems or settings, which lm-eval's format needs; export a "
+                "board of results"
             )
         names, seen = [], Counter[str]()
         for row in rows:

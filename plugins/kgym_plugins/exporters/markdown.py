@@ -34,7 +34,7 @@ BOOKKEEPING = (
         "tokens_p95",
     ),
 )
-"""Columns that say how to reproduce a row, or more than a table for people has room for; the CSV has them."""
+"""Columns that say how to reproduce a row, or that a table for people has no room for; the CSV has them."""
 HASHES = ("comparability",)
 SHARES = (
     "accuracy",
@@ -49,7 +49,7 @@ SHARES = (
 
 
 class MarkdownExporter:
-    """Writes the columns that people compare, table by table, the best first; shares in per cent, hashes in their
+    """Writes the columns that people compare, table by table, the best first; shares in per cent, hashes with their
     first 12 digits.
     """
 

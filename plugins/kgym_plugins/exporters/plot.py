@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 BLUE, GREY = "#1f5fa8", "#8a8a8a"
 ROW_INCHES, PANEL_INCHES = 0.3, 1.1
 TALLEST = 120
-"""Rows of one picture; more would be a picture that no one can open."""
+"""Most rows of one picture; a larger picture could not be opened."""
 NAME = 48
-"""Characters of a name."""
+"""Most characters of a name."""
 
 
 class PlotOptions(Options):
     """A picture of a board."""
 
     suffix: Literal["svg", "png"] = "svg"
-    """Kind of picture; with -o, that of the file's name."""
+    """Format of the picture; with -o, the suffix of the file's name."""
     width: float = Field(9.0, gt=2, le=40)
     """Inches."""
 
@@ -125,11 +125,11 @@ def _panel(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
         else "points as printed, with 95 % intervals for the choice of problems"
     )
     for text in (*axes.get_yticklabels(), axes.title):
-        text.set_parse_math(False)  # a name with dollar signs is a name and no formula
+        text.set_parse_math(False)  # a name with dollar signs is not a formula
 
 
 def _name(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """The model; with what tells its rows apart if it has several."""
+    """Return the model, with the setting that distinguishes its rows if it has several."""
     twins = [other for other in rows if other["model"] == row["model"]]
     if len(twins) == 1:
         return str(row["model"])

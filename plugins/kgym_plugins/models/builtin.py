@@ -1,4 +1,4 @@
-"""Where the models that come with kgym lie. Their folders are package data, so a wheel has them too."""
+"""The folders of the models that come with kgym. They are package data, so a wheel also has them."""
 
 from pathlib import Path
 

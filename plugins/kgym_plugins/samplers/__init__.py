@@ -7,9 +7,12 @@ from kgym.hookspecs import Component, SamplerInfo, hookimpl
 kgym_api = 1
 
 _SAMPLERS = {
-    "uniform": ("Uniform", "every problem equally often: shuffled epochs, or always fresh from an endless source"),
-    "curriculum": ("Curriculum", "Kimi k1.5's easy to hard, by the level of the problems"),
-    "prioritized": ("Prioritized", "Kimi k1.5's chance proportional to 1 - success rate"),
+    "uniform": (
+        "Uniform",
+        "every problem equally often: shuffled epochs, or always new problems from an endless source",
+    ),
+    "curriculum": ("Curriculum", "Kimi k1.5's curriculum: from easy to hard, by the level of the problems"),
+    "prioritized": ("Prioritized", "Kimi k1.5's prioritized sampling: chance proportional to 1 - success rate"),
 }
 
 

@@ -1,9 +1,9 @@
 """Easy problems first: the ceiling on the level of difficulty rises with the steps.
 
-The levels are the labels of the problems. Of a finite source all are known; of an endless one the first `lookahead` in
-its order stand for the rest. At step t of `steps`, problems up to the t / steps quantile of the levels are drawn,
-uniformly. Later all are, uniformly or, with `then = "prioritized"`, by their success rates, which are tracked from the
-first step on.
+The levels are the labels of the problems. A finite source shows all of them; in an endless one the first `lookahead`
+problems represent the rest. At step t of `steps`, problems up to the t / steps quantile of the levels are drawn
+uniformly. Later all problems are drawn, uniformly or, with `then = "prioritized"`, by their success rates, which are
+tracked from the first step.
 
 Source: Kimi k1.5, arXiv:2501.12599, section 2.3.4.
 """
@@ -27,15 +27,16 @@ class CurriculumOptions(Options):
     steps: RunSteps = 0.5
     """Training steps until problems of every level are drawn: a number, or, below 1, a share of the run."""
     then: Literal["uniform", "prioritized"] = "uniform"
-    """How problems are drawn afterwards: all alike, or the less solved ones more often, as the sampler `prioritized`
-    does by default.
+    """How problems are drawn afterwards: uniformly, or those with a lower success rate more often, as the sampler
+    `prioritized` does by default.
     """
     pool: int = Field(2048, ge=1)
-    """`pool` of the sampler `prioritized`, where that follows."""
+    """`pool` of the sampler `prioritized`, if that follows."""
     retire: int = Field(0, ge=0)
-    """`retire` of the sampler `prioritized`, where that follows."""
+    """`retire` of the sampler `prioritized`, if that follows."""
     lookahead: int = Field(1024, ge=1)
-    """Of an endless source: how many problems stand for its levels, and are looked at in search of an easy one."""
+    """For an endless source: the number of problems that represent its levels, and that are searched for an easy one.
+    """
 
 
 class Curriculum:
@@ -52,7 +53,7 @@ class Curriculum:
         self._levels = [source[self._first + place].level for place in range(self._n_known)]
         self._draws = 0
         self._ceiling = max(self._levels, default=0)
-        self._seen = 0  # of an endless source: how far along it the last draw came
+        self._seen = 0  # the position of the last draw in an endless source
         self._then = (
             Prioritized(PrioritizedOptions(pool=options.pool, retire=options.retire), source, seed)
             if options.then == "prioritized"
@@ -62,8 +63,8 @@ class Curriculum:
     def next(self, n: int, step: int) -> list[int]:
         """Return n different indices.
 
-        Raises ConfigError if a finite source has fewer than n problems, or an endless one hides its easy problems after
-        too many others.
+        Raises ConfigError if a finite source has fewer than n problems, or an endless one has too many others before an
+        easy problem.
         """
         if self._then is not None and step > self.options.steps:
             self._ceiling = max(self._levels, default=0)
@@ -78,7 +79,7 @@ class Curriculum:
         return chosen
 
     def figures(self) -> dict[str, float]:
-        """See `ReportsChoice`: the highest level that is drawn, and what the sampler that follows says."""
+        """See `ReportsChoice`: the highest level that is drawn, and the figures of the sampler that follows."""
         return {"ceiling_level": float(self._ceiling), **({} if self._then is None else self._then.figures())}
 
     def _finite(self, n: int, ceiling: int) -> list[int]:
@@ -87,10 +88,10 @@ class Curriculum:
                 f"a step of {n} problems from a source of {self._n_known}: take at most {self._n_known} problems a step"
             )
         order = list(range(self._n_known))
-        random.Random(derive_seed(self.seed, "step", self._draws)).shuffle(order)  # noqa: S311  (an order, not a secret)
+        random.Random(derive_seed(self.seed, "step", self._draws)).shuffle(order)  # noqa: S311  (not a secret)
         allowed = [index for index in order if self._levels[index] <= ceiling]
         harder = sorted((index for index in order if self._levels[index] > ceiling), key=self._levels.__getitem__)
-        return (allowed + harder)[:n]  # the easiest of the others, should too few be allowed
+        return (allowed + harder)[:n]  # the easiest of the others, if too few are allowed
 
     def _fresh(self, n: int, ceiling: int) -> list[int]:
         chosen: list[int] = []
@@ -109,7 +110,7 @@ class Curriculum:
         return chosen
 
     def update(self, index: int, verdicts: Sequence[Verdict]) -> None:
-        """Learn nothing, as the curriculum goes by labels, but for the sampler that follows."""
+        """Pass the verdicts to the sampler that follows; the curriculum itself uses labels."""
         if self._then is not None:
             self._then.update(index, verdicts)
 
@@ -122,7 +123,7 @@ class Curriculum:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from there."""
         self._draws, self._seen = int(state["draws"]), int(state["seen"])
         if self._then is not None:
             self._then.load_state_dict(state["then"])

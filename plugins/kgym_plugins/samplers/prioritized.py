@@ -1,9 +1,8 @@
-"""What is not yet solved comes more often: the chance of problem i is proportional to 1 - s_i, its tracked success
-rate.
+"""Unsolved problems are drawn more often: the chance of problem i is proportional to 1 - s_i, where s_i is its tracked
+success rate.
 
-A problem that was never tried has s = 0. Success rates are a moving mean, as the policy gets better. Of an endless
-source, the first `pool` problems in its order are the set that is practised. A problem that is solved again and again
-may be retired (`retire`).
+A problem that was never tried has s = 0. Success rates are moving means, because the policy gets better. From an
+endless source, the first `pool` problems are practised. A problem that is solved repeatedly may be retired (`retire`).
 
 Source: Kimi k1.5, arXiv:2501.12599, section 2.3.4.
 """
@@ -24,14 +23,14 @@ class PrioritizedOptions(Options):
     """Problems with a low success rate first."""
 
     pool: int = Field(2048, ge=1)
-    """Of an endless source: how many problems are practised."""
+    """For an endless source: the number of problems that are practised."""
     memory: float = Field(0.5, ge=0, lt=1)
-    """Weight of the old success rate when the problem is tried again; 0 goes by the last attempts alone."""
+    """Weight of the old success rate when the problem is tried again; with 0 only the last attempts count."""
     floor: float = Field(0.02, gt=0, le=1)
-    """Least weight of a problem, so that what is solved is still asked now and then. The paper has none."""
+    """Least weight of a problem, so that solved problems are still drawn sometimes. The paper has no such floor."""
     retire: int = Field(0, ge=0)
-    """Times in a row that all attempts at a problem must be right for it to be asked no more; 0: never. Where fewer
-    problems are left than a step needs, retired ones fill it up.
+    """A problem is no longer drawn after all attempts at it were correct this many times in a row; 0: never. If fewer
+    problems are left than a step needs, retired ones are added.
     """
 
 
@@ -47,15 +46,15 @@ class Prioritized:
         self._indices = range(first, first + (options.pool if source.size is None else source.size))
         self._rates: dict[int, float] = {}
         self._solved: dict[int, int] = {}
-        """Times in a row that all attempts were right."""
+        """Times in a row that all attempts were correct."""
         self._draws = 0
         self._figures: dict[str, float] = {}
 
     def next(self, n: int, step: int) -> list[int]:
         """Return n different indices. Raises ConfigError if there are fewer than n problems.
 
-        Without replacement by exponential clocks: each problem rings after a time with its weight as rate, and the
-        first n are taken (Efraimidis and Spirakis 2006).
+        Sampling is without replacement, by exponential clocks: each problem has a random time with its weight as rate,
+        and the first n are taken (Efraimidis and Spirakis 2006).
         """
         if n > len(self._indices):
             raise ConfigError(
@@ -72,7 +71,7 @@ class Prioritized:
         return chosen
 
     def see(self, chosen: Sequence[int]) -> None:
-        """Take note of which problems are asked in a step, for `figures`; they may have been chosen by another rule."""
+        """Note which problems are drawn in a step, for `figures`; another rule may have chosen them."""
         practised = [index for index in self._rates if index in self._indices]
         self._figures = {
             "chosen_success_frac": sum(self._rates.get(index, 0.0) for index in chosen) / len(chosen),
@@ -85,13 +84,13 @@ class Prioritized:
         return bool(self.options.retire) and self._solved.get(index, 0) >= self.options.retire
 
     def figures(self) -> dict[str, float]:
-        """See `ReportsChoice`: when problems were last chosen, their mean success rate and the share that was new; of
-        all that are practised, the shares that were tried and retired.
+        """See `ReportsChoice`: for the problems of the last step, the mean success rate and the share that was new; for
+        all practised problems, the shares that were tried and retired.
         """
         return dict(self._figures)
 
     def update(self, index: int, verdicts: Sequence[Verdict]) -> None:
-        """Move the success rate of the problem towards that of these attempts; unscored ones say nothing."""
+        """Move the success rate of the problem towards that of these attempts; unscored ones do not count."""
         scores = [verdict.score for verdict in verdicts if verdict.scored]
         if scores:
             rate = sum(scores) / len(scores)
@@ -101,7 +100,7 @@ class Prioritized:
             self._solved[index] = self._solved.get(index, 0) + 1 if solved else 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of draws, and of each problem that was tried [index, success rate, times solved in a
+        """Return the number of draws, and for each problem that was tried [index, success rate, times solved in a
         row].
         """
         return {
@@ -110,7 +109,7 @@ class Prioritized:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from there."""
         self._draws = int(state["draws"])
         self._rates = {int(index): float(rate) for index, rate, *_ in state["rates"]}
         self._solved = {

@@ -1,4 +1,4 @@
-"""Every problem equally often: a finite set in shuffled epochs, an endless one always fresh."""
+"""Every problem equally often: a finite set in shuffled epochs, an endless one with new problems only."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ class Uniform:
         self.size = source.size
         self.seed = seed
         self._epoch = 0
-        self._left: list[int] = []  # of a finite source: what this epoch has yet to give
-        self._drawn = 0  # of an endless source
+        self._left: list[int] = []  # the rest of this epoch of a finite source
+        self._drawn = 0  # number of draws from an endless source
 
     def next(self, n: int, step: int) -> list[int]:
         """Return n different indices. Raises ConfigError if the source has fewer than n problems."""
@@ -39,7 +39,7 @@ class Uniform:
         chosen, self._left = self._left[:n], self._left[n:]
         if len(chosen) < n:
             order = self._next_epoch()
-            order.sort(key=set(chosen).__contains__)  # stable: what this step already has comes last
+            order.sort(key=set(chosen).__contains__)  # stable: problems that this step already has come last
             missing = n - len(chosen)
             chosen, self._left = chosen + order[:missing], order[missing:]
         return chosen
@@ -48,16 +48,16 @@ class Uniform:
         assert self.size is not None
         self._epoch += 1
         order = list(range(self.size))
-        random.Random(derive_seed(self.seed, "epoch", self._epoch)).shuffle(order)  # noqa: S311  (an order, not a secret)
+        random.Random(derive_seed(self.seed, "epoch", self._epoch)).shuffle(order)  # noqa: S311  (not a secret)
         return order
 
     def update(self, index: int, verdicts: Sequence[Verdict]) -> None:
-        """Learn nothing: every problem is worth the same."""
+        """Ignore the verdicts: every problem is drawn equally often."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the order."""
         return {"epoch": self._epoch, "left": list(self._left), "drawn": self._drawn}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from there."""
         self._epoch, self._left, self._drawn = int(state["epoch"]), list(state["left"]), int(state["drawn"])

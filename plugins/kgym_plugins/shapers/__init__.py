@@ -7,9 +7,9 @@ from kgym.hookspecs import Component, ShaperInfo, hookimpl
 kgym_api = 1
 
 _SHAPERS = {
-    "length_penalty": ("LengthPenalty", "Kimi k1.5's length penalty: among the answers of a group, shorter is better"),
-    "overlong": ("Overlong", "DAPO's soft punishment of answers that come near the token budget"),
-    "repetition": ("Repetition", "Kimi k1.5's penalty on answers that were ended because they repeated themselves"),
+    "length_penalty": ("LengthPenalty", "Kimi k1.5's length penalty: shorter completions of a group get more reward"),
+    "overlong": ("Overlong", "DAPO's soft punishment of completions that come close to the token budget"),
+    "repetition": ("Repetition", "Kimi k1.5's penalty on completions that were ended because they repeated themselves"),
     "format": ("Format", "DeepSeek-R1's reward for reasoning inside its tags"),
 }
 

@@ -1,4 +1,4 @@
-"""A little for keeping to the form: reasoning inside its tags, and the answer after them.
+"""A small reward for the format: reasoning inside its tags, and the answer after them.
 
     <think> ... </think> answer
 
@@ -17,17 +17,17 @@ class FormatOptions(Options):
     """R1's format reward."""
 
     weight: float = Field(0.1, ge=0)
-    """What an answer in the right form gets on top."""
+    """Reward that is added to a completion with the right format."""
     start: str = Field("<think>", min_length=1)
     """Tag that opens the reasoning; expected at the start of the completion, unless the prompt ends with it."""
     end: str = Field("</think>", min_length=1)
     """Tag that closes it; expected once, with an answer after it."""
     prompt_opens: bool = False
-    """Whether the prompt already ends with the opening tag, so that the completion must not have it again."""
+    """Whether the prompt already ends with the opening tag, so that the completion must not repeat it."""
 
 
 class Format:
-    """See the module. Only the place of the tags is judged, not what is between them."""
+    """See the module. Only the places of the tags are judged, not the text between them."""
 
     Options = FormatOptions
 
@@ -35,7 +35,7 @@ class Format:
         self.options = options
 
     def __call__(self, group: Group, rewards: Sequence[float], step: int) -> list[float]:
-        """Return the rewards, raised where the form is right."""
+        """Return the rewards, raised where the format is right."""
         return [
             reward + self.options.weight * self._keeps_form(episode.last_turn)
             for episode, reward in zip(group.episodes, rewards, strict=True)

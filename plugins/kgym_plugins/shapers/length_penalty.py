@@ -1,4 +1,5 @@
-"""Short right answers earn more than long ones, and long wrong ones less: Kimi k1.5's answer to overthinking.
+"""Short correct completions get more reward than long ones, and long wrong ones less: Kimi k1.5's remedy for
+overthinking.
 
     lambda = 0.5 - (length - min) / (max - min)         within a group; 0 for all if the lengths are equal
     reward += weight * (lambda if right, min(0, lambda) if wrong)
@@ -18,10 +19,10 @@ class LengthPenaltyOptions(Options):
     """Kimi k1.5's length penalty."""
 
     weight: float = Field(0.2, ge=0)
-    """What the penalty, between -0.5 and 0.5, is multiplied by before it is added."""
+    """Factor of the penalty, which is between -0.5 and 0.5, before it is added."""
     warmup_steps: RunSteps = 0.25
-    """Steps without a penalty, since it slows early training down; constant afterwards. A number, or, below 1, a
-    share of the run.
+    """Steps without a penalty, because it slows early training down; afterwards the penalty is constant. A number, or,
+    below 1, a share of the run.
     """
 
 

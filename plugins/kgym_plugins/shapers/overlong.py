@@ -1,4 +1,4 @@
-"""A soft punishment in the last stretch before the token budget, instead of none and then everything.
+"""A punishment that grows in the last stretch before the token budget, instead of setting in at once.
 
     0                                       up to max_tokens - cache_tokens
     (max_tokens - cache_tokens - length) / cache_tokens    from there to max_tokens
@@ -20,12 +20,12 @@ class OverlongOptions(Options):
     """DAPO's soft overlong punishment."""
 
     max_tokens: int = Field(512, ge=1)
-    """Length from which the punishment is whole; the paper's L_max. Set it to the token budget of the rollout."""
+    """Length from which the full punishment applies; the paper's L_max. Set it to the token budget of the rollout."""
     cache_tokens: int = Field(128, ge=1)
     """Length of the stretch in which the punishment grows; the paper's L_cache."""
     weight: float = Field(1.0, ge=0)
-    """What the punishment, between -1 and 0, is multiplied by before it is added. 1 suits the paper's rewards of +1
-    and -1.
+    """Factor of the punishment, which is between -1 and 0, before it is added. 1 suits the paper's rewards of +1 and
+    -1.
     """
 
     @model_validator(mode="after")

@@ -1,10 +1,10 @@
-"""A penalty on answers that were ended because they repeated themselves.
+"""A penalty on completions that were ended because they repeated themselves.
 
     reward -= weight        where the finish reason is `repetition`
 
-Such an answer has the reward 0 already, as any wrong one. The penalty says that looping is worse than being wrong, and
-it is a signal where all answers of a group are wrong. The engine finds them, so `rollout.loop_tokens` has to be set;
-without it nothing is penalised.
+Such a completion already has the reward 0, like any wrong one. The penalty makes a loop worse than a wrong answer, and
+gives a gradient where all completions of a group are wrong. The engine finds the loops, so `rollout.loop_tokens` has to
+be set; without it nothing is penalised.
 
 Source: Kimi k1.5, arXiv:2501.12599, section 2.6.2: repeated sequences are detected and ended early, and "can be
 assigned additional penalties"; it states no number.
@@ -22,11 +22,11 @@ class RepetitionOptions(Options):
     """Kimi k1.5's penalty on repetition."""
 
     weight: float = Field(0.5, ge=0)
-    """What an answer loses that was ended because it repeated itself."""
+    """Reward that is subtracted from a completion that was ended because it repeated itself."""
 
 
 class Repetition:
-    """See the module. Text is not looked at: an answer that found its way out of a loop is not penalised."""
+    """See the module. The text is not read: a completion that left a loop by itself is not penalised."""
 
     Options = RepetitionOptions
 
@@ -34,7 +34,7 @@ class Repetition:
         self.options = options
 
     def __call__(self, group: Group, rewards: Sequence[float], step: int) -> list[float]:
-        """Return the rewards, lowered where the answer repeated itself."""
+        """Return the rewards, lowered where the completion repeated itself."""
         return [
             reward - self.options.weight * (episode.finish_reason == "repetition")
             for episode, reward in zip(group.episodes, rewards, strict=True)

@@ -1,6 +1,4 @@
-"""One file of JSON lines for many runs, to be read by pandas. Each run has its own `metrics.jsonl` with or without
-it.
-"""
+"""One file of JSON lines for many runs, for pandas. Each run also has its own `metrics.jsonl`."""
 
 import json
 from collections.abc import Mapping
@@ -21,8 +19,8 @@ class JsonlOptions(Options):
 
 
 class JsonlTracker:
-    """Appends `{"run": ..., "step": ..., metric: value ...}`; of a step that was taken again after a kill, the last
-    line counts.
+    """Appends `{"run": ..., "step": ..., metric: value ...}`; if a step was taken again after a kill, its last line
+    counts.
     """
 
     Options = JsonlOptions
@@ -32,7 +30,7 @@ class JsonlTracker:
         self.file = Path(options.path).open("a")  # noqa: SIM115  (closed by close)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Add a line, whole: other runs may write to the same file."""
+        """Add a line in one write: other runs may write to the same file."""
         self.file.write(json.dumps({"run": self.name, "step": step} | finite(metrics)) + "\n")
         self.file.flush()
 

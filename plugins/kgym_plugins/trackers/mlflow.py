@@ -11,24 +11,24 @@ from kgym.options import Options
 from kgym_plugins.trackers.records import finite, flat, remember, remembered, run_name
 
 LONGEST_PARAMETER = 6000
-"""Characters of a parameter's value that MLflow takes."""
+"""Most characters of a parameter's value in MLflow."""
 MOST_PARAMETERS = 100
-"""Parameters that MLflow takes at once."""
+"""Most parameters in one call of MLflow."""
 
 
 class MlflowOptions(Options):
     """A run in MLflow."""
 
     experiment: str = Field("kgym", min_length=1)
-    """Experiment of the run; made if it does not exist."""
+    """Experiment of the run; created if it does not exist."""
     tracking_uri: str | None = None
-    """Where it is kept, `sqlite:///mlflow.db` or `https://...`; without it MLFLOW_TRACKING_URI or MLflow's default."""
+    """Address of the store, `sqlite:///mlflow.db` or `https://...`; without it, MLFLOW_TRACKING_URI or MLflow's
+    default.
+    """
 
 
 class MlflowTracker:
-    """Logs to one run of MLflow, which a resumed run continues with; of a step that was taken again MLflow keeps
-    both values.
-    """
+    """Logs to one run of MLflow, which a resumed run continues; if a step is taken again, MLflow keeps both values."""
 
     Options = MlflowOptions
 

@@ -1,5 +1,5 @@
-"""What trackers share: the name of their run on the other side, kept in the run folder, and figures as other
-programs want them.
+"""What trackers share: the id of their run at the tracking service, kept in the run folder, and figures in the form
+that other programs take.
 """
 
 import json
@@ -10,23 +10,23 @@ from typing import Any
 
 
 def run_name(run_folder: Path) -> str:
-    """Return what a run is called: the name of its folder."""
+    """Return the name of a run, which is that of its folder."""
     return run_folder.resolve().name
 
 
 def remembered(run_folder: Path, tracker: str) -> str | None:
-    """Return the id under which a tracker knows this run, if it has been there before."""
+    """Return the id of this run at a tracker, if it has one."""
     path = _path(run_folder, tracker)
     return str(json.loads(path.read_text())["id"]) if path.exists() else None
 
 
 def remember(run_folder: Path, tracker: str, run_id: str) -> None:
-    """Keep the id, so that a run that is resumed goes on there."""
+    """Store the id, so that a resumed run continues there."""
     _path(run_folder, tracker).write_text(json.dumps({"id": run_id}) + "\n")
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the figures that are numbers: few stores take NaN."""
+    """Return the finite figures: few stores take NaN."""
     return {key: float(value) for key, value in metrics.items() if value is not None and math.isfinite(value)}
 
 

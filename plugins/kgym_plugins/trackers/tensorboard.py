@@ -13,11 +13,13 @@ class TensorBoardOptions(Options):
     """Event files."""
 
     folder: str | None = None
-    """Where they go, in a folder named like the run; without it `tensorboard/` in the run folder."""
+    """Folder for the files, which are put in a subfolder with the run's name; without it, `tensorboard/` in the run
+    folder.
+    """
 
 
 class TensorBoardTracker:
-    """Writes scalars, and the configuration as text. Steps that are taken again after a kill replace what was there
+    """Writes scalars, and the configuration as text. Steps that are taken again after a kill replace the old values
     (`purge_step`).
     """
 
@@ -40,6 +42,6 @@ class TensorBoardTracker:
         self.writer.flush()
 
     def close(self, *, failed: bool) -> None:
-        """Write what is left."""
+        """Write the remaining data."""
         if self.writer is not None:
             self.writer.close()

@@ -16,20 +16,20 @@ class TrackioOptions(Options):
     """A run in Trackio."""
 
     project: str = Field("kgym", min_length=1)
-    """Project that the run is in."""
+    """Project of the run."""
     space_id: str | None = None
-    """Space on the hub; without it everything stays on this machine (TRACKIO_DIR)."""
+    """Space on the hub; without it, everything stays on this machine (TRACKIO_DIR)."""
 
 
 class TrackioTracker:
-    """Logs to a run that is named like the run folder; a resumed run continues with it."""
+    """Logs to a run with the name of the run folder; a resumed run continues it."""
 
     Options = TrackioOptions
 
     def __init__(self, options: TrackioOptions, run_folder: Path, config: Mapping[str, Any]) -> None:
         import trackio  # noqa: PLC0415  (an extra)
 
-        with redirect_stdout(sys.stderr):  # what it tells people has no place among the JSON of `kgym train --json`
+        with redirect_stdout(sys.stderr):  # its messages must not be mixed with the JSON of `kgym train --json`
             self.run = trackio.init(
                 project=options.project,
                 name=run_name(run_folder),
@@ -44,8 +44,8 @@ class TrackioTracker:
         self.run.log(finite(metrics), step=step)
 
     def close(self, *, failed: bool) -> None:
-        """Write what is left."""
+        """Write the remaining data."""
         import trackio  # noqa: PLC0415
 
         with redirect_stdout(sys.stderr):
-            trackio.finish()  # the run's own finish would be called once more, and say so, when the interpreter ends
+            trackio.finish()  # the run's own finish would be called, and reported, again when the interpreter ends

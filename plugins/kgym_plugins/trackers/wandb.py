@@ -1,4 +1,4 @@
-"""Weights & Biases. Who is logged in, and where to, is wandb's own business (`wandb login`, WANDB_* variables)."""
+"""Weights & Biases. Accounts and servers are configured in wandb itself (`wandb login`, WANDB_* variables)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,16 +14,18 @@ class WandbOptions(Options):
     """A run at Weights & Biases."""
 
     project: str = Field("kgym", min_length=1)
-    """Project that the run is in."""
+    """Project of the run."""
     entity: str | None = None
-    """User or team; without it wandb's default."""
+    """User or team; without it, wandb's default."""
     mode: Literal["online", "offline", "disabled"] | None = None
-    """`offline` keeps everything in the run folder, to be sent later by `wandb sync`; without it WANDB_MODE decides."""
+    """`offline` keeps everything in the run folder, to be sent later by `wandb sync`; without a mode, WANDB_MODE
+    decides.
+    """
 
 
 class WandbTracker:
-    """Logs to one run at wandb, which a resumed run continues with; steps that are taken again are the first ones
-    there.
+    """Logs to one run at wandb, which a resumed run continues; wandb keeps the first values of steps that are taken
+    again.
     """
 
     Options = WandbOptions
@@ -46,8 +48,8 @@ class WandbTracker:
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Log a step."""
-        self.run.log(finite(metrics), step=step, commit=True)  # or it is kept back until the next step, minutes later
+        self.run.log(finite(metrics), step=step, commit=True)  # otherwise held back until the next step, minutes later
 
     def close(self, *, failed: bool) -> None:
-        """Send what is left, and say how the run ended."""
+        """Send the remaining data, and say how the run ended."""
         self.run.finish(exit_code=int(failed))
