@@ -363,7 +363,7 @@ def test_an_end_token_that_is_an_ordinary_one_is_warned_of(tiny_model, tmp_path,
     file.write_text(json.dumps(json.loads(file.read_text()) | {"eos_token_id": [ordinary, 2]}))
     TransformersEngine(TransformersOptions(), folder)
     (record,) = caplog.records
-    assert f"ends answers with the ordinary token {ordinary} ('1')" in record.getMessage()
+    assert f"ends completions with the ordinary token {ordinary} ('1')" in record.getMessage()
     caplog.clear()
     TransformersEngine(TransformersOptions(), tiny_model)
     assert not caplog.records

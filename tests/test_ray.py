@@ -197,7 +197,7 @@ def test_replicas_that_the_cluster_has_no_room_for_are_refused(cluster):
         RayEngine(RayOptions(replicas=9), nano())
     with pytest.raises(ConfigError, match="need 2 GPUs and the cluster has 0"):
         RayEngine(RayOptions(replicas=2, cpus=0.1, gpus=1), nano())
-    with pytest.raises(ConfigError, match="replicas are of another engine"):
+    with pytest.raises(ConfigError, match="each replica needs another engine"):
         RayEngine(RayOptions(of="ray"), nano())
 
 
