@@ -87,6 +87,7 @@ ALIKE = {
     "main": "print(__name__, __file__, __spec__, sorted(set(globals()) - {'__loader__'}))",
     "no names of the agent": "print(os)",
     "modules of its own": "import helper, __main__; print(helper.X, __main__.__file__)",
+    "no modules of the agent": "import sys; print('interpreter' in sys.modules)\nimport interpreter",
     "streams": "import sys\nfor s in sys.stdin, sys.stdout, sys.stderr: print(s.name, s.mode, s.encoding, s.errors, "
     "s.line_buffering)",
     "input": "import sys\nprint(input(), sys.stdin.readline(), open(0).read())",
