@@ -136,14 +136,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--algos", default="", help="names with commas between them (default: all but opd)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0, 1, ... (default: 3)")
-    parser.add_argument("--steps", type=int, default=6, help="collect-and-update steps a run (default: 6)")
+    parser.add_argument("--steps", type=int, default=6, help="steps of a run (default: 6)")
     parser.add_argument(
         "--inner-steps",
         type=int,
         default=2,
         help="passes over each batch, one optimizer step each, for every algorithm (default: 2)",
     )
-    parser.add_argument("--minutes", type=float, help="start no run after so many minutes, and report what has ended")
+    parser.add_argument(
+        "--minutes", type=float, help="minutes after which no run starts; the table has the runs that have ended"
+    )
     parser.add_argument("--problems", type=int, default=200, help="validation problems (default: 200)")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--env", default="aime")
@@ -314,8 +316,8 @@ def report(out: Path, rows: Sequence[Row], settings: Mapping[str, Any]) -> str:
         f"{config.rollout.group_size} completions, {settings['inner_steps']} optimizer steps on each batch for every "
         "algorithm, learning rate "
         f"{config.train.lr:g}, {seeds} seed{'s' * (seeds > 1)}, validation on {settings['problems']} problems: "
-        f"{spread(before, 100, '.1f')} % before training. ± is the 95 % interval over seeds, by Student's t. Sorted by "
-        "name: no ranking.",
+        f"{spread(before, 100, '.1f')} % before training. ± is the 95 % interval over seeds, by Student's t. Sorted "
+        "by name: no ranking.",
         "",
         "| algorithm | seeds | gain, points | validation after, % | optimizer steps | tokens sampled, thousands |",
         "|---|---|---|---|---|---|",

@@ -127,7 +127,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         choices=[GENERATE, CONTINUOUS, VLLM, REPLICAS],
         default=[],
         metavar="NAME",
-        help="leave an engine out",
+        help="engine to leave out",
     )
     parser.add_argument(
         "--vllm-python",
@@ -139,7 +139,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=int,
         default=0,
         metavar="N",
-        help="also measure the engine ray with N replicas of the built-in one, of a thread each (default: 0, not)",
+        help="also measure the engine ray with N replicas of the built-in one, each with one thread (default: 0)",
     )
     parser.add_argument("--quick", action="store_true", help="the smallest model, few tokens")
     parser.add_argument("--json", action="store_true", help="print JSON")

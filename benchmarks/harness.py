@@ -1,6 +1,6 @@
 r"""kgym eval against lm-evaluation-harness: the same model, the same prompts, greedy, in one run on one machine.
 
-    python benchmarks/harness.py                     makes a virtual environment for lm-eval first (needs a package index)
+    python benchmarks/harness.py                     makes a virtual environment for lm-eval (needs a package index)
     python benchmarks/harness.py --peer-python PY    uses an interpreter that has lm-eval 0.4.13 with transformers
     python benchmarks/harness.py --problems 500 --batch-sizes 1 64
 
@@ -94,9 +94,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="nano", help="name or folder (default: nano)")
     parser.add_argument("--problems", type=int, default=200)
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch, of both")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch for both harnesses")
     parser.add_argument(
-        "--batch-sizes", type=int, nargs="+", default=[1, 16, 64], help="of lm-eval, whose default is 1"
+        "--batch-sizes", type=int, nargs="+", default=[1, 16, 64], help="batch sizes of lm-eval, whose default is 1"
     )
     parser.add_argument("--peer-python", type=Path, help="interpreter that has lm-eval")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -242,7 +242,7 @@ def show(report: dict) -> None:
             if "batch_size" in run:
                 line += f"   {run['kgym_times_faster']:.1f} times faster, {run['kgym_times_less_cpu']:.1f} times by CPU time"
             print(line)
-    print(f"\nthe same completion of {report['same_answers']} of {report['problems']}")
+    print(f"\nthe same completion for {report['same_answers']} of {report['problems']} problems")
 
 
 if __name__ == "__main__":

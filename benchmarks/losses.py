@@ -137,7 +137,7 @@ def theirs(name: str, settings: dict, tables: dict[str, Tensor]) -> tuple[Tensor
 
 
 def preferences(seed: int) -> dict[str, Tensor]:
-    """Return random log-probabilities of the tokens of E pairs, chosen completions first, (2 E, T) each, and the mask."""
+    """Return random log-probabilities of tokens of E pairs, chosen completions first, (2 E, T) each, and the mask."""
     generator = torch.Generator().manual_seed(seed)
     logprobs, ref_logprobs = -torch.randn(2, 2 * E, T, generator=generator, dtype=torch.float64).abs()
     mask = (torch.arange(T) < torch.randint(1, T + 1, (2 * E, 1), generator=generator)).double()

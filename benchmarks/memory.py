@@ -98,7 +98,10 @@ def main() -> None:
         "--lengths", type=int, nargs="+", default=[1024, 2048, 4096], help="tokens at which both are measured"
     )
     parser.add_argument(
-        "--full", type=int, default=32_768, help="tokens at which kgym's is measured and the plain one extended to"
+        "--full",
+        type=int,
+        default=32_768,
+        help="tokens at which kgym's pass is measured and the plain one extrapolated",
     )
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--gradient", type=Path, help=argparse.SUPPRESS)

@@ -356,8 +356,8 @@ def accuracy_text(found: Mapping[str, Any]) -> str:
         t_quantile(0.975, len(gaps) - 1) * statistics.stdev(gaps) / math.sqrt(len(gaps)) if len(gaps) > 1 else math.nan
     )
     return "\n".join(lines) + (
-        f"\n\n`partial` minus `sync`, {found['answers']:,} completions each: {statistics.fmean(gaps):+.1f} ± {spread:.1f} "
-        f"points (Student's t, 95 %, over {len(gaps)} seeds)."
+        f"\n\n`partial` minus `sync`, {found['answers']:,} completions each: {statistics.fmean(gaps):+.1f} ± "
+        f"{spread:.1f} points (Student's t, 95 %, over {len(gaps)} seeds)."
     )
 
 

@@ -7,8 +7,8 @@
     OUT/DTYPE-seedN/    a run of `kgym train`, with its defaults but for `train.dtype`
     OUT/precision.md    the tables
 
-Moves: each weight gets the same gradient in every step, the most favourable case, since changes of one sign add up. `Kahan`
-are compensated sums in bfloat16 (weight and compensation), which take as much memory as `adamw-split`.
+Moves: each weight gets the same gradient in every step, the most favourable case, since changes of one sign add up.
+`Kahan` are compensated sums in bfloat16 (weight and compensation), which take as much memory as `adamw-split`.
 
 Curves: both types of a seed have the same problems in the same order. Their completions differ from the
 first token on that rounding changes, so curves of one seed differ like those of two seeds; the question is whether they

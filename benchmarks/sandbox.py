@@ -43,8 +43,8 @@ def from_pool(pool, n):
 def main():
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--programs", type=int, default=100, help="of each kind")
-    parser.add_argument("--threads", type=int, default=2, help="that ask for programs at the same time, warm")
+    parser.add_argument("--programs", type=int, default=100, help="programs of each kind")
+    parser.add_argument("--threads", type=int, default=2, help="threads that run programs of the pool at the same time")
     args = parser.parse_args()
     probe.require()
     n = args.programs

@@ -126,7 +126,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2, help="threads of torch (default: 2)")
-    parser.add_argument("--minutes", type=float, default=9.0, help="begin no further point after so many (default: 9)")
+    parser.add_argument(
+        "--minutes", type=float, default=9.0, help="minutes after which no further point begins (default: 9)"
+    )
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of kgym train")
     parser.add_argument("--quick", action="store_true", help="the smallest points")
     parser.add_argument("--json", action="store_true", help="print JSON")

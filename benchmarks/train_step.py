@@ -130,7 +130,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=2, help="threads of each side (default: 2)")
     parser.add_argument(
-        "--minutes", type=float, default=11.0, help="cases take fewer steps to fit into so many (default: 11)"
+        "--minutes", type=float, default=11.0, help="minutes for all cases, which take fewer steps to fit (default: 11)"
     )
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="CASE", help="cases whose name begins with one of these"

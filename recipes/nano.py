@@ -194,8 +194,8 @@ def main() -> None:
     """Make the model, measure it and write its card."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/nano"))
-    parser.add_argument("--steps", type=int, default=2400, help="of the first phase")
-    parser.add_argument("--guess-steps", type=int, default=150, help="of the second phase")
+    parser.add_argument("--steps", type=int, default=2400, help="steps of the first phase")
+    parser.add_argument("--guess-steps", type=int, default=150, help="steps of the second phase")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--resume",

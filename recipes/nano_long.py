@@ -105,8 +105,8 @@ def main() -> None:
     """Make the model, measure it and write its card."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/nano-long"))
-    parser.add_argument("--steps", type=int, default=1300, help="of the first phase")
-    parser.add_argument("--surrender-steps", type=int, default=150, help="of the second phase")
+    parser.add_argument("--steps", type=int, default=1300, help="steps of the first phase")
+    parser.add_argument("--surrender-steps", type=int, default=150, help="steps of the second phase")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="resume the phase that was interrupted")
     args = parser.parse_args()
