@@ -59,8 +59,8 @@ def test_what_the_server_refuses_is_told_to_the_policy(env):
 
 def test_a_call_that_takes_too_long_is_told_and_a_server_that_ends_is_started_again():
     env = ReasoningEnv("mcp", command=COMMAND, format="hermes", timeout_s=1.5, tools=["wait", "end", "shout"])
-    assert said(env, "wait", seconds=60) == "Error: wait did not answer within 1.5 s"
-    assert said(env, "end", text="now") in ("unscored:reply:ConnectionError", "Error: end did not answer within 1.5 s")
+    assert said(env, "wait", seconds=60) == "Error: wait did not respond within 1.5 s"
+    assert said(env, "end", text="now") in ("unscored:reply:ConnectionError", "Error: end did not respond within 1.5 s")
     env.setup.task.options = env.setup.task.options.model_copy(update={"timeout_s": 20.0})
     for _ in range(2):
         found = said(env, "shout", text="again")
@@ -97,7 +97,7 @@ def test_bad_commands_are_one_line(capsys):
         with pytest.raises(ConfigError, match=why):
             EnvSetup("mcp", {"command": command, "start_s": 20}).prompt_sha256  # noqa: B018
     setup = EnvSetup("mcp", {"command": [sys.executable, "-c", "import time; time.sleep(60)"], "start_s": 0.5})
-    with pytest.raises(ConfigError, match="did not answer within"):
+    with pytest.raises(ConfigError, match="did not respond within"):
         setup.prompt_sha256  # noqa: B018
     assert main(["train", "--env", "mcp"]) == 2
     assert "env.command" in capsys.readouterr().err

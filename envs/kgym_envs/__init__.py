@@ -10,12 +10,12 @@ GOLDS_OF_SUMS = tuple(
     f'{{"answer": "{answer}", "dataset": "chain_sum", "config": {{}}, "seed": 0, "size": 10, "index": {index}}}'
     for index, answer in enumerate(("-14282", "-4"))
 )
-"""What gold answers of the family `rg` look like, for the conformance checks."""
+"""Gold answers of the family `rg`, for the conformance checks."""
 
 
 @hookimpl
 def kgym_components() -> Iterator[Component]:
-    """Yield the environments that come with kgym, and the data sets that they ask the user for."""
+    """Yield the environments that come with kgym, and the data sets that users add for them."""
     yield EnvInfo(
         name="aime",
         version=1,
@@ -63,7 +63,7 @@ def kgym_components() -> Iterator[Component]:
     yield EnvInfo(
         name="mcp",
         target="kgym_envs.tools.server:McpServer",
-        summary="problems of another environment, with the tools of a server that speaks the Model Context Protocol",
+        summary="problems of another environment, with the tools of a server of the Model Context Protocol",
     )
     yield EnvInfo(
         name="data", target="kgym_envs.data:Data", summary="the problems of any data set that you have added, by name"

@@ -1,4 +1,4 @@
-"""Environments without code: the problems of a data set, one part to train on and one to validate on.
+"""Environments made of data sets, without code: one part of the problems to train on and one to validate on.
 
     kgym data add mine.jsonl
     kgym train --env data --set env.dataset=mine
@@ -6,8 +6,8 @@
     kgym train --env mine.jsonl                 a file that was not added, or a folder: mine/
     kgym train --env hf:openai/gsm8k            a data set of the Hugging Face hub
 
-A hash of the question says which part a problem belongs to, so a file that grows never moves a problem from one part to
-the other. A folder or repository with splits of its own keeps them: its `train`, and its `validation` or `test`.
+A hash of the question decides which part a problem belongs to, so adding problems to a file never moves a problem to
+the other part. A folder or repository that has splits keeps them: its `train`, and its `validation` or `test`.
 """
 
 import re
@@ -39,9 +39,9 @@ KEYS = {
     "--max-gib": "env.max_gib",
     "; nothing was added": "",
 }
-"""What the options of `kgym data add`, which messages name, are called here."""
+"""The options of `kgym data add` in messages, with the keys that correspond to them here."""
 HELD_OUT = ("validation", "valid", "dev", "test")
-"""Splits of a folder or repository that are for validation: the first that it has."""
+"""Splits of a folder or repository that are for validation; the first that it has is used."""
 
 
 class PartOptions(TaskOptions):
@@ -59,16 +59,20 @@ class DataOptions(PartOptions):
 
 
 class PlaceOptions(PartOptions):
-    """What is read of files that were not added, and how much of it is for validation."""
+    """How files that were not added are read, and how much of them is for validation."""
 
     question_column: str | None = None
-    """Column of the question; without it the first known one, such as `question` or `problem`. Dots reach inside."""
+    """Column of the question, by default the first known one, such as `question` or `problem`. A dot names a nested
+    key.
+    """
     answer_column: str | None = None
-    """Column of the gold answer; without it the first known one, such as `answer`, or the last box of a solution."""
+    """Column of the gold answer, by default the first known one, such as `answer`, or the last box of a solution."""
     config: tuple[str, ...] = ()
     """Configurations of a repository or folder; several are joined."""
     data_split: str | None = None
-    """Split of a repository or folder from which both parts are taken; without it its own splits are, if it has two."""
+    """Split of a repository or folder from which both parts are taken. By default its own splits are used, if it has
+    both.
+    """
     revision: str | None = None
     """Commit, branch or tag of a repository on the hub."""
     max_gib: float = Field(1.0, gt=0)
@@ -89,8 +93,8 @@ class Data:
     def source(self, split: str) -> ProblemSource:
         """Return the part of the data set for a split.
 
-        Raises MissingData if none is named or the one that is has yet to be added, DataError if the part is empty,
-        UnknownName for a split other than `train` and `validation`.
+        Raises MissingData if no data set is named or it has not been added, DataError if the part is empty, UnknownName
+        for a split other than `train` and `validation`.
         """
         from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files)
         from kgym.data.splitting import part_of  # noqa: PLC0415
@@ -121,7 +125,7 @@ class Placed:
     place: ClassVar[str]
     """A file, a folder or `hub:OWNER/NAME`."""
     label: ClassVar[str]
-    """What ids of problems begin with."""
+    """Beginning of the ids of problems."""
     splits = SPLITS
     verifier = Data.verifier
     max_tokens = Data.max_tokens
@@ -132,8 +136,8 @@ class Placed:
     def source(self, split: str) -> ProblemSource:
         """Return the part of the files for a split.
 
-        Raises DataError for files that are not there or cannot be read, or if the part is empty, UnknownName for a
-        split other than `train` and `validation`.
+        Raises DataError for files that do not exist or cannot be read, or if the part is empty, UnknownName for a split
+        other than `train` and `validation`.
         """
         from kgym.data.splitting import Part, part_of  # noqa: PLC0415  (reads data files)
 
@@ -191,7 +195,7 @@ class Placed:
 
 
 class _Asked(NamedTuple):
-    """What is read."""
+    """Files to read, with the options for reading them."""
 
     label: str
     place: str
@@ -200,7 +204,7 @@ class _Asked(NamedTuple):
     revision: str | None
     max_gib: float
     stamp: tuple[tuple[str, int], ...]
-    """The files and when they were changed: they are read again afterwards."""
+    """The files and when they were changed; after a change they are read again."""
 
 
 @lru_cache(maxsize=8)
@@ -224,11 +228,11 @@ class Files:
         self.options = options
 
     def members(self) -> Sequence[str]:
-        """Files are not listed."""
+        """Return (): files cannot be listed."""
         return ()
 
     def task(self, member: str) -> type[Task]:
-        """Return the environment of a file or a folder. Raises MissingData if it is not there."""
+        """Return the environment of a file or a folder. Raises MissingData if it does not exist."""
         path = Path(member).expanduser()
         if not path.exists():
             raise MissingData(
@@ -247,7 +251,7 @@ class HubSets:
         self.options = options
 
     def members(self) -> Sequence[str]:
-        """The hub is not listed."""
+        """Return (): the hub cannot be listed."""
         return ()
 
     def task(self, member: str) -> type[Task]:

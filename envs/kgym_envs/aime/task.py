@@ -1,7 +1,7 @@
-"""The environment `aime`: generated problems for training and validation, the real examinations for the years.
+"""The environment `aime`: generated problems for the splits train and validation, real examinations for the years.
 
-The years are data that the user adds (`kgym data add aime24 FILE`); a year that is absent is an error, and nothing
-generated ever stands in for it.
+The user adds the data of the years (`kgym data add aime24 FILE`). A year that is missing is an error; generated
+problems never replace it.
 """
 
 from pydantic import Field, model_validator
@@ -46,20 +46,18 @@ class Aime:
 
     Options = AimeOptions
     splits = (*SPLITS, *YEARS)
-    # Training may insist on one bare integer in one box. A score of an examination is of the answer and not of its
-    # style:
-    # named values, units, intermediate boxes and revisions are read there.
+    # Training may require one bare integer in one box. An examination is scored by the answer and not by its style, so
+    # there the verifier also reads named values, units, intermediate boxes and revisions.
     verifier = {**dict.fromkeys(SPLITS, "integer"), **dict.fromkeys(YEARS, "math")}  # noqa: RUF012  (read only)
 
     def __init__(self, options: AimeOptions) -> None:
         self.options = options
-        # Every worked solution fits in as many characters, so a model that reads characters has room for it at every
-        # level.
+        # Every worked solution has at most this many characters, so it fits also if each token is a character.
         self.max_tokens = 64 + 96 * options.difficulty
 
     def source(self, split: str) -> ProblemSource:
-        """Return the problems of a split. Raises MissingData for a year that the user has yet to add, UnknownName
-        for no split at all.
+        """Return the problems of a split. Raises MissingData for a year that the user has to add, UnknownName for an
+        unknown split.
         """
         if split in YEARS:
             from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)

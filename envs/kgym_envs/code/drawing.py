@@ -1,4 +1,4 @@
-"""What inputs of the families are made of."""
+"""Random inputs and parameters of the families."""
 
 import random
 from collections.abc import Callable

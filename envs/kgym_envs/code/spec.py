@@ -1,5 +1,5 @@
-"""From a reference solution to problems: the statement, the hidden tests and the worked solution, as a function or
-as a program.
+"""Make problems from a reference solution: the statement, the hidden tests and the worked solution, as a function or as
+a program.
 """
 
 import inspect
@@ -29,7 +29,7 @@ class Spec:
     solution.
     """
     asks: str
-    """What is asked for, as the object of `return` or `print`, with the parameters in braces."""
+    """The requested result, as the object of `return` or `print`, with the parameters in braces."""
     inputs: Inputs
     """Draws an input at a level."""
     params: Params
@@ -42,7 +42,7 @@ class Spec:
 
     @property
     def name(self) -> str:
-        """Of the reference solution."""
+        """Name of the reference solution."""
         return self.function.__name__
 
     @property
@@ -64,9 +64,7 @@ class Spec:
         return Draft(tuple(f"{name}={value}" for name, value in params.items()), question, tests.gold(), solution)
 
     def source(self, params: dict[str, int], function: str = "") -> str:
-        """Return the reference solution as the function `solve`; with another text in place of its source if one is
-        given.
-        """
+        """Return the reference solution as the function `solve`; `function` is used instead of its source if given."""
         name, _, _ = self.types
         keywords = ", ".join(f"{key}={value}" for key, value in params.items())
         text = function or inspect.getsource(self.function)

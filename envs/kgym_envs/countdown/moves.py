@@ -1,8 +1,8 @@
 """States of the game, and which of them reach the target.
 
-A state is the sorted tuple of the numbers that are left. A move puts two of them together: (3, 5, 8) becomes (5, 11) by
-8+3=11. Differences are positive, quotients are whole, no number is above `LARGEST`, and a division by 1 is left out
-beside the product by 1.
+A state is the sorted tuple of the numbers that are left. A move combines two of them: (3, 5, 8) becomes (5, 11) by
+8+3=11. Differences are positive, quotients are whole, and no number is above `LARGEST`. A division by 1 is left out,
+since it equals the product by 1.
 """
 
 from functools import lru_cache
@@ -57,7 +57,7 @@ def after(state: State, move: Move) -> State:
 
 @lru_cache(maxsize=100_000)
 def reaches(state: State, target: int) -> bool:
-    """Whether some moves from a state leave the target alone."""
+    """Whether some moves from a state leave only the target."""
     if len(state) == 1:
         return state[0] == target
     return any(reaches(after(state, move), target) for move in moves(state))

@@ -1,16 +1,16 @@
 """Worked solutions of countdown: a depth-first search, written down with its dead ends.
 
-    3 5 8 20 for 72           what there is                                          (planning)
+    3 5 8 20 for 72           the numbers and the target                             (planning)
     8+5=13: 3 13 20           a first move, and what is left
     .13+3=16: 16 20 > 36 4 320            one more, and every value of the last two  (evaluation)
-    .20-13=7: 3 7 > 10 4 21               no target among them: the next move        (dead end, backtracking)
+    .20-13=7: 3 7 > 10 4 21               none is the target: the next move          (dead end, backtracking)
     20+5=25: 3 8 25                       all moves from 3 13 20 were tried          (exploration)
     .8*3=24: 24 25 > 49 1 600
     .25-3=22: ...
-    72=24*3=(20+4)*3          what was found, its numbers put back one by one        (reflection)
+    72=24*3=(20+4)*3          the solution, its numbers replaced one by one          (reflection)
     \\boxed{...}
 
-A dot for each move before the one of the line. A quotient that is not whole, and a value above `LARGEST`, is left out.
+A line begins with a dot for each move before it. Quotients that are not whole and values above `LARGEST` are left out.
 Sources: Gandhi et al. 2024, Stream of Search (arXiv:2404.03683), for search as text; Kimi k1.5, section 2.2, for the
 four habits.
 """
@@ -22,16 +22,16 @@ from dataclasses import dataclass
 from kgym_envs.countdown.moves import Move, State, after, moves, pair_moves, reaches
 
 EXPLORED = 3
-"""Numbers left at which a state without a solution is searched through, and not avoided: deeper searches would fill
-books.
+"""Most numbers left in a state without a solution that is searched through. Larger ones are avoided, since their
+searches would be too long.
 """
 
 
 def trace(state: State, target: int, rng: random.Random, *, dead_ends: float) -> list[str] | None:
     """Return the lines of a search that finds the target, or None if there is nothing to find.
 
-    The moves of a state are taken in a random order up to one that leads to the target; each of those before it is
-    tried with probability `dead_ends`, and otherwise passed over.
+    The moves of a state are taken in a random order up to one that leads to the target; each move before it is tried
+    with probability `dead_ends`, and otherwise left out.
     """
     if not reaches(state, target):
         return None

@@ -15,16 +15,16 @@ VERSION = 1
 
 
 class Level(NamedTuple):
-    """How hard a problem is."""
+    """The size of the problems of a level."""
 
     numbers: int
-    """How many there are."""
+    """How many numbers a problem has."""
     largest: int
-    """Of the numbers."""
+    """Largest number."""
     target: int
-    """The largest."""
+    """Largest target."""
     tokens: int
-    """Budget; no worked solution has more characters."""
+    """Token budget; no worked solution has more characters."""
 
 
 LEVELS = (
@@ -48,7 +48,7 @@ WORDINGS = (
 
 
 def game(rng: random.Random, level: int) -> Draft | None:
-    """Draw numbers, a target that random moves from them reach, and a search that finds it."""
+    """Draw numbers, a target that random moves reach from them, and a search that finds it."""
     size = LEVELS[level - 1]
     state: State = tuple(sorted(rng.randint(1, size.largest) for _ in range(size.numbers)))
     target = _play(state, rng)
@@ -68,7 +68,7 @@ def game(rng: random.Random, level: int) -> Draft | None:
 
 
 def _play(state: State, rng: random.Random) -> int:
-    """Return what random moves leave; 0 if there is a state without moves."""
+    """Return the last number after random moves; 0 if they reach a state without moves."""
     while len(state) > 1:
         options = moves(state)
         if not options:
@@ -99,7 +99,7 @@ class CountdownOptions(TaskOptions):
 
 
 class Countdown:
-    """Follows `kgym.envs.task.Task`. Any expression that is right is accepted, so the gold answer is one of several."""
+    """Follows `kgym.envs.task.Task`. Every right expression is accepted; the gold answer is one of them."""
 
     Options = CountdownOptions
     splits = SPLITS

@@ -1,8 +1,8 @@
-"""The environment `gsm8k`: generated word problems for training and validation, the real test problems for the split
+"""The environment `gsm8k`: generated word problems for the splits train and validation, real problems for the split
 `test`.
 
-The real ones are data that the user adds (`kgym data add gsm8k`); nothing generated ever stands in for them. Answers
-are integers, judged by the `math` verifier, which also reads `$18` and `18 dollars`.
+The user adds the real problems (`kgym data add gsm8k`); generated problems never replace them. Answers are integers,
+judged by the `math` verifier, which also reads `$18` and `18 dollars`.
 """
 
 from pydantic import Field, model_validator
@@ -43,16 +43,14 @@ class Gsm8k:
     Options = Gsm8kOptions
     splits = (*SPLITS, TEST)
     verifier = "math"
-    max_tokens = (
-        512  # every worked solution fits in as many characters; a model that reasons at length needs --max-tokens
-    )
+    max_tokens = 512  # worked solutions have at most this many characters; long reasoning needs --max-tokens
 
     def __init__(self, options: Gsm8kOptions) -> None:
         self.options = options
 
     def source(self, split: str) -> ProblemSource:
-        """Return the problems of a split. Raises MissingData for `test` until the user has added it, UnknownName for
-        no split at all.
+        """Return the problems of a split. Raises MissingData for `test` until the user has added it, UnknownName for an
+        unknown split.
         """
         if split == TEST:
             from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)

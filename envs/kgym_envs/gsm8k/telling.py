@@ -9,7 +9,7 @@ PEOPLE = (
     ("Ada", "she"), ("Ben", "he"), ("Chiara", "she"), ("Dmitri", "he"), ("Elif", "she"), ("Femi", "he"),
     ("Greta", "she"), ("Hugo", "he"), ("Ines", "she"), ("Jonas", "he"), ("Keiko", "she"), ("Luis", "he"),
 )  # fmt: skip
-"""Names and their pronouns; they are wording, and no part of what makes a problem the problem it is."""
+"""Names and their pronouns; they are wording and not parameters of a problem."""
 GOODS = ("pens", "apples", "notebooks", "candles", "mugs", "lemons", "stickers", "cards")
 TREASURES = ("marbles", "shells", "stamps", "coins", "beads", "stones")
 

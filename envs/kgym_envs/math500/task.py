@@ -1,12 +1,12 @@
-"""The environment `math500`: generated problems in the manner of MATH for training and validation, real examinations
-for the other splits.
+"""The environment `math500`: generated problems in the style of MATH for the splits train and validation, real
+examinations for the other splits.
 
 `test` is MATH-500; `hmmt_feb25` and `hmmt_nov25` are the Harvard-MIT Mathematics Tournament of February and November
 2025, which is harder.
 
 Seven subjects, five levels, answers in LaTeX: fractions, roots, multiples of pi, polynomials, equations, intervals,
-tuples, matrices, complex numbers, other bases, lists, degrees, names. The real problems are data that the user adds
-(`kgym data add math500`); nothing generated ever stands in for them.
+tuples, matrices, complex numbers, other bases, lists, degrees, names. The user adds the real problems
+(`kgym data add math500`); generated problems never replace them.
 """
 
 from pydantic import Field, model_validator
@@ -27,7 +27,7 @@ FAMILIES = (
     *precalculus.FAMILIES,
 )
 EXAMINATIONS = {"test": "math500", "hmmt_feb25": "hmmt_feb25", "hmmt_nov25": "hmmt_nov25"}
-"""Splits of real problems, and the data sets that they are."""
+"""Splits of real problems, with the names of their data sets."""
 
 
 class Math500Options(TaskOptions):
@@ -54,16 +54,14 @@ class Math500:
     Options = Math500Options
     splits = (*SPLITS, *EXAMINATIONS)
     verifier = "math"
-    max_tokens = (
-        1024  # every worked solution fits in as many characters; a model that reasons at length needs --max-tokens
-    )
+    max_tokens = 1024  # worked solutions have at most this many characters; long reasoning needs --max-tokens
 
     def __init__(self, options: Math500Options) -> None:
         self.options = options
 
     def source(self, split: str) -> ProblemSource:
-        """Return the problems of a split. Raises MissingData for an examination that is not added yet, UnknownName
-        for no split at all.
+        """Return the problems of a split. Raises MissingData for an examination that the user has to add, UnknownName
+        for an unknown split.
         """
         if split in EXAMINATIONS:
             from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)

@@ -1,4 +1,4 @@
-"""A server of OpenEnv, and an episode on it, which is played from its beginning each time it is needed.
+"""A server of OpenEnv and the episodes on it. An episode is played from its beginning each time it is needed.
 
 The state of an episode is on the server and ends with the connection. For a reply, for a verdict and for a run that was
 interrupted, the environment is reset with the same seed and takes the same actions again.
@@ -23,27 +23,27 @@ from kgym.errors import ConfigError, DataError
 from kgym.neutral import error_line
 
 JSON = "json"
-"""Instead of a field of the action: the last JSON object of a turn is the action."""
+"""Value of `action` with which the last JSON object of a turn is the action."""
 NO_ACTION = f"{ERROR}this turn holds no action that the environment takes"
 UNLIKE = (
     "the server does not give the same observations for the same seed and actions; "
-    "have its reset use the seed for all that it draws"
+    "its reset has to use the seed for everything that it draws"
 )
 _FULL_WAIT_S = 0.05
 _META = ("done", "reward", "metadata")
-"""Fields of every observation, which are not part of what it says."""
+"""Fields that every observation has, which are not shown to the policy."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where an environment is, and how turns become actions and observations texts."""
+    """The address of an environment, and how turns are converted to actions and observations to texts."""
 
     url: str
     timeout_s: float
     action: str = ""
-    """Field of the action that a turn fills, or `json`; "" is the only text that it needs."""
+    """Field of the action that a turn fills, or `json`; "" for the only text that it needs."""
     observation: str = ""
-    """Field of the observation that is shown; "" is its only text, or all of it as JSON."""
+    """Field of the observation that is shown; "" for its only text, or all of it as JSON."""
 
     @cached_property
     def http(self) -> str:
@@ -52,7 +52,7 @@ class Server:
 
     @cached_property
     def schema(self) -> Mapping[str, Any]:
-        """JSON schemas of its actions and observations. Raises ConfigError if no server of OpenEnv answers."""
+        """JSON schemas of its actions and observations. Raises ConfigError if no server of OpenEnv responds."""
         return _schema(self.http, self.timeout_s)
 
     @cached_property
@@ -78,7 +78,7 @@ class Server:
 
     @cached_property
     def observation_field(self) -> str:
-        """The field that is shown; "" for the whole observation. Raises ConfigError for a field that there is not."""
+        """The field that is shown; "" for the whole observation. Raises ConfigError for a field that does not exist."""
         properties = self.schema["observation"].get("properties", {})
         own = {name: kind for name, kind in properties.items() if name not in _META}
         if self.observation and self.observation not in own:
@@ -89,7 +89,7 @@ class Server:
         return self.observation or (texts[0] if len(texts) == 1 else "")
 
     def check(self) -> None:
-        """Raise ConfigError for a server that does not answer, and for options that do not suit it."""
+        """Raise ConfigError for a server that does not respond, and for options that do not fit it."""
         _ = self.action_field, self.observation_field
 
     def shown(self, observation: Mapping[str, Any]) -> str:
@@ -98,7 +98,7 @@ class Server:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
     def action_of(self, turn: str) -> dict[str, Any] | None:
-        """Return the action of a turn, without its reasoning; None if there is none."""
+        """Return the action of a turn, without its reasoning; None if it has no action."""
         ended = conclusion(turn)
         text = ended.text.strip()
         if ended.open or not text:
@@ -108,8 +108,8 @@ class Server:
     def play(self, seed: int, turns: Sequence[str]) -> "Played":
         """Reset and take the action of each turn until the environment is done.
 
-        Raises ConnectionError if the server is gone, RuntimeError for an error of the environment, TimeoutError. An
-        action that the server refuses, and a turn without one, change nothing.
+        Raises ConnectionError if the server cannot be reached, RuntimeError for an error of the environment, and
+        TimeoutError. An action that the server refuses and a turn without an action change nothing.
         """
         with _session(self.http, seed, self.timeout_s) as (session, first):
             played = Played(self.shown(first.observation))
@@ -138,22 +138,22 @@ class Server:
 
 @dataclass
 class Played:
-    """What came of an episode."""
+    """The course of an episode."""
 
     first: str
     """The observation after the reset."""
     replies: list[str | None] = field(default_factory=list)
-    """The observation after each turn; None where there was no action, or none that the server took."""
+    """The observation after each turn; None if the turn had no action, or the server refused it."""
     rewards: list[float] = field(default_factory=list)
-    """Of the actions that the server took."""
+    """Rewards of the actions that the server took."""
     done: bool = False
 
     def said(self) -> list[str]:
-        """Return what the policy is told after each turn."""
+        """Return the reply to each turn."""
         return [NO_ACTION if reply is None else reply for reply in self.replies]
 
     def follows(self, question: str, replies: Sequence[str]) -> bool:
-        """Whether it went as an episode with this question and these replies has gone so far."""
+        """Whether it took the same course as an episode with this question and these replies so far."""
         return question.endswith(self.first) and self.said()[: len(replies)] == list(replies)
 
 
@@ -164,7 +164,7 @@ def _finite(reward: float) -> float:
 
 
 def last_object(text: str) -> dict[str, Any] | None:
-    """Return the last JSON object of a text; None if there is none.
+    """Return the last JSON object of a text; None if it has none.
 
     >>> last_object('{"a": 1} or rather {"b": {"c": 2}}.'), last_object("none")
     ({'b': {'c': 2}}, None)
@@ -183,7 +183,7 @@ def last_object(text: str) -> dict[str, Any] | None:
 def _schema(http: str, timeout_s: float) -> Mapping[str, Any]:
     import httpx  # noqa: PLC0415  (of the extra)
 
-    if importlib.util.find_spec("openenv") is None:  # a run that goes on elsewhere
+    if importlib.util.find_spec("openenv") is None:  # a run that is resumed on another machine
         raise ConfigError("openenv is not installed: pip install 'kgym[openenv]'")
     try:
         answer = httpx.get(
@@ -194,13 +194,13 @@ def _schema(http: str, timeout_s: float) -> Mapping[str, Any]:
         return {name: found[name] for name in ("action", "observation")}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"no server of OpenEnv answers at {http} ({error_line(error, 120)}); start it, or correct the URL"
+            f"no server of OpenEnv responds at {http} ({error_line(error, 120)}); start it, or correct the URL"
         ) from error
 
 
 @contextmanager
 def _session(http: str, seed: int, timeout_s: float) -> Iterator[tuple[Any, Any]]:
-    """Yield a connection and the result of the reset; one that the server has no room for is tried again."""
+    """Yield a connection and the result of the reset; try again while the server has no free session."""
     from websockets.exceptions import ConnectionClosed  # noqa: PLC0415  (of the extra)
 
     until = time.monotonic() + timeout_s
@@ -236,7 +236,7 @@ def _client(http: str, timeout_s: float) -> Any:
 
 @dataclass(frozen=True)
 class Record:
-    """The gold answer of a problem: where its episode is played, from which seed, and what its rewards are worth."""
+    """The gold answer of a problem: the server and seed of its episode, and how its rewards are scored."""
 
     server: Server
     seed: int

@@ -22,30 +22,30 @@ from kgym.types import Chat, Episode, Message, Problem, ProblemSource
 from kgym_envs.openenv.server import UNLIKE, Record, Server
 
 FIRST_SEED = {"train": 0, "validation": 1 << 30}
-"""Where the seeds of a split begin."""
+"""First seed of each split."""
 
 
 class OpenEnvOptions(TaskOptions):
-    """How an episode is asked for, shown and judged."""
+    """How episodes are started, shown and judged."""
 
     size: int = Field(1000, ge=1, le=1_000_000)
-    """Problems of each split, each of a seed."""
+    """Number of problems of each split; each has its own seed."""
     seed: int = Field(0, ge=0, lt=1 << 29)
-    """Added to the seeds; with another one the problems are others."""
+    """Added to the seeds; another number gives other problems."""
     instructions: str = ""
     """Text before the first observation."""
     action: str = ""
-    """Field of the action that a completion fills, or `json`: its last JSON object is the action. Without it the only
-    text that an action needs.
+    """Field of the action that a turn fills, or `json`: its last JSON object is the action. By default the only text
+    that an action needs.
     """
     observation: str = ""
-    """Field of the observation that is shown. Without it the only text of an observation, or all of it as JSON."""
+    """Field of the observation that is shown. By default the only text of an observation, or all of it as JSON."""
     reward: Literal["sum", "last"] = "sum"
-    """What an episode is worth: the sum of the rewards of its steps, or the last of them."""
+    """Reward of an episode: the sum of the rewards of its steps, or the last of them."""
     full_reward: float = Field(1.0, gt=0)
     """Reward of a solved problem: the score is the reward divided by it, from 0 to 1."""
     timeout_s: float = Field(30.0, gt=0)
-    """Longest time for a connection, for a free session, and for an answer of the server."""
+    """Longest time for a connection, for a free session, and for a response of the server."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Seeds:
 
     @property
     def size(self) -> int:
-        """As many as the option says."""
+        """Number of problems: the option `size`."""
         return self.options.size
 
     @cached_property
@@ -123,7 +123,7 @@ class OpenEnvTask:
     def respond(self, episode: Episode) -> Message | None:
         """Play the episode again and return the newest observation; None if the environment is done.
 
-        Raises ConfigError if the episode does not go again as it went, and what `Server.play` raises.
+        Raises ConfigError if the episode does not take the same course, and as `Server.play` does.
         """
         turns = [turn.content for turn in episode.turns if turn.role == "assistant"]
         played = self.server.play(Record.read(episode.problem.gold).seed, turns)
@@ -144,7 +144,7 @@ class OpenEnvFamily:
         return ()
 
     def task(self, member: str) -> type[Task]:
-        """Return the class of the environment of a server; Raises ConfigError for a member that is not an address."""
+        """Return the class of the environment of a server. Raises ConfigError for a member that is not an address."""
         parts = urlsplit(member)
         if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
             raise ConfigError(f"openenv:{member} needs the address of a server, such as openenv:http://127.0.0.1:8000")

@@ -1,12 +1,12 @@
-"""The verifier `openenv`: the rewards of an episode, which is played again on its server, in a process that can be
-killed.
+"""The verifier `openenv`: the rewards of an episode. The episode is played again on its server, by a process that can
+be killed.
 
 The score is the sum of the rewards, or the last of them, divided by `env.full_reward` and kept within 0 and 1:
 
     1                correct
     from 0 to 1      wrong, with the score as `partial`, which is the reward
 
-A server that is gone, or an error of the environment, makes the completion unscored.
+If the server cannot be reached or the environment fails, the completion is unscored.
 """
 
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ class OpenEnvRewards:
 
 
 def judge(item: VerifyItem) -> Verdict:
-    """Return the verdict on an episode. Raises what `Server.play` raises, and DataError if it does not go again as
-    it went.
+    """Return the verdict on an episode. Raises as `Server.play` does, and DataError if the episode does not take the
+    same course again.
     """
     record = Record.read(item.gold)
     said = [turn.content for turn in item.turns if turn.role == "assistant"] + [item.response]

@@ -1,8 +1,8 @@
-"""What the scorers of reasoning-gym may evaluate: numbers, lists and formulas, and never code.
+"""Let the scorers of reasoning-gym evaluate numbers, lists and formulas, and never code.
 
-Scorers of several data sets call `eval`, or sympy's `parse_expr`, which evaluates too, on the text of a model: an
-answer could run any program, read the gold answer from the scorer's own variables, or change the scorer. `install`
-replaces both, in the process that judges.
+Scorers of several data sets call `eval`, or sympy's `parse_expr`, which also evaluates, on the text of a model. An
+answer could run any program, read the gold answer from the scorer's variables, or change the scorer. `install` replaces
+both functions in the process that judges.
 """
 
 import ast
@@ -25,7 +25,7 @@ _FUNCTIONS = frozenset(
     tanh coth sech csch asinh acosh atanh erf erfi Abs sign factorial binomial pi alpha beta gamma theta
     """.split()  # noqa: SIM905
 )
-"""Names of more than one letter."""
+"""Allowed names of more than one letter."""
 
 
 def evaluate(text: Any, *_: Any) -> Any:
@@ -38,7 +38,7 @@ def evaluate(text: Any, *_: Any) -> Any:
     for node in ast.walk(tree):
         if not isinstance(node, _LITERALS):
             raise ValueError(f"{type(node).__name__} is not evaluated; write numbers, texts and lists")
-    return eval(compile(tree, "<answer>", "eval"), {"__builtins__": {}})  # noqa: S307  (no name, attribute or call is left in it)
+    return eval(compile(tree, "<answer>", "eval"), {"__builtins__": {}})  # noqa: S307  (it has no name or call)
 
 
 def check_formula(text: str) -> None:
@@ -46,7 +46,7 @@ def check_formula(text: str) -> None:
 
     >>> check_formula("2*x**3 + sin(x)/3 + C")
     """
-    if _LONE.fullmatch(text):  # sympy itself asks for such names, and a name that is not called does nothing
+    if _LONE.fullmatch(text):  # sympy itself parses such names, and a name that is not called does nothing
         return
     names = _NAME.findall(text)
     strange = [name for name in names if not (_SYMBOL.fullmatch(name) or name in _FUNCTIONS)]

@@ -1,10 +1,10 @@
-"""Data sets of reasoning-gym, made from plain values, and what a gold answer records of an item.
+"""Data sets of reasoning-gym, made from plain values, and the gold answers that refer to their items.
 
     item("countdown", {"min_numbers": 3}, seed=0, size=10_000, index=17)
     {"question": "Calculate 64 using ...", "answer": "88 - 24", "metadata": {...}}
 
-A data set depends on its name, its configuration, its seed and its size; an item also on its index. So an item is made
-again wherever it is needed, instead of sending its metadata, which are not plain values.
+A data set depends only on its name, configuration, seed and size; an item also on its index. So an item is made again
+where it is needed, instead of sending its metadata, which are not plain values.
 """
 
 import dataclasses
@@ -24,16 +24,16 @@ OWN_ANSWERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "propositional_logic": lambda metadata: metadata["example_answer"],
     "rubiks_cube": lambda metadata: metadata["example_correct_answer"],
 }
-"""Data sets with many right answers, whose items have no `answer` and one of the right answers among their metadata."""
+"""Data sets with many right answers: their items have no `answer`, but one of the right answers in their metadata."""
 UNSTABLE = ("isomorphic_strings", "knight_swap", "polynomial_multiplication", "ransom_note", "word_ladder")
 """Data sets whose items depend on the order of sets of texts, and so on `PYTHONHASHSEED`."""
 KEPT_SETS = 16
-"""Data sets that are kept: some read a file of several MiB when they are made."""
+"""Number of data sets that are cached: some read a file of several MiB when they are made."""
 KEPT_ITEMS = 64
 
 
 def hash_seed() -> str:
-    """Return the seed that the user has given for the order of sets; "" if each process has its own."""
+    """Return the seed that the user has set for the order of sets; "" if each process has a random one."""
     seed = os.environ.get("PYTHONHASHSEED", "")
     return seed if seed.isdecimal() else ""
 
@@ -53,7 +53,7 @@ def registered() -> dict[str, tuple[type, type]]:
 
 
 def category(name: str) -> str:
-    """Return what a data set is about: `arithmetic`, `games`."""
+    """Return the category of a data set: `arithmetic`, `games`."""
     return registered()[name][0].__module__.split(".")[1]
 
 
@@ -63,8 +63,8 @@ def defaults(name: str) -> dict[str, Any]:
 
 
 def curriculum(name: str, level: int) -> dict[str, Any]:
-    """Return the configuration of a level of a data set's curriculum, as plain values. Raises ConfigError if it has
-    none.
+    """Return the configuration of a level of a data set's curriculum, as plain values. Raises ConfigError if it has no
+    curriculum.
     """
     from reasoning_gym.factory import create_curriculum, has_curriculum  # noqa: PLC0415
 
@@ -87,7 +87,7 @@ def _made(name: str, config: str, seed: int, size: int) -> Any:
     try:
         values: Any = TypeAdapter(config_class).validate_python({**json.loads(config), "seed": seed, "size": size})
         return dataset(config=values)
-    except (AssertionError, ValueError, TypeError, ValidationError) as error:  # how its configurations refuse values
+    except (AssertionError, ValueError, TypeError, ValidationError) as error:  # its configurations raise any of these
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"reasoning-gym refuses these options: {reason[:300]}") from error
 
@@ -109,7 +109,7 @@ def item(name: str, config: Mapping[str, Any], *, seed: int, size: int, index: i
 
 
 def answer_of(name: str, made: Mapping[str, Any]) -> str | None:
-    """Return a right answer to an item; None if the data set tells none."""
+    """Return a right answer to an item; None if the data set gives none."""
     if made["answer"] is not None:
         return str(made["answer"])
     return OWN_ANSWERS[name](made["metadata"]) if name in OWN_ANSWERS else None
@@ -117,10 +117,10 @@ def answer_of(name: str, made: Mapping[str, Any]) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What a gold answer says: a right answer, and which item it belongs to."""
+    """A gold answer: a right answer, and the item that it belongs to."""
 
     answer: str | None
-    """None if the data set tells none: its scorer judges without."""
+    """None if the data set gives none; its scorer then judges without it."""
     dataset: str
     config: dict[str, Any]
     seed: int
@@ -140,11 +140,11 @@ class Record:
             raise DataError(f"not a gold answer of an environment rg:NAME: {gold[:80]!r}") from error
 
     def item(self) -> dict[str, Any]:
-        """Return the item. Raises DataError if another version of reasoning-gym makes another one."""
+        """Return the item. Raises DataError if this version of reasoning-gym makes another item."""
         made = item(self.dataset, self.config, seed=self.seed, size=self.size, index=self.index)
         if answer_of(self.dataset, made) != self.answer:
             raise DataError(
-                f"reasoning-gym {package_version()} makes another item {self.index} of {self.dataset} than the gold "
-                "answer is of"
+                f"reasoning-gym {package_version()} makes another item {self.index} of {self.dataset} than that of the "
+                "gold answer"
             )
         return made

@@ -3,7 +3,8 @@
     kgym envs list rg
     kgym train --env rg:chain_sum --set env.max_terms=3 env.max_digits=2
 
-The options of an environment are those of the data set's configuration, under their names there, with these on top.
+The options of an environment are those of the data set's configuration, with the same names, and those of
+`ReasoningGymOptions`.
 """
 
 import hashlib
@@ -25,9 +26,9 @@ from kgym.types import Chat, Message, Problem, ProblemSource
 from kgym_envs.reasoning_gym import sets
 
 DRAWS = 64
-"""Items that are tried for an index, at most: half of them belong to the other split."""
+"""Most items that are tried for an index; half of them belong to the other split."""
 FIRST_SEED = {"train": 0, "validation": 1 << 30}
-"""Where the seeds of a split begin."""
+"""First seed of each split."""
 FORMAT = "Give the final answer between <answer> and </answer>."
 
 
@@ -35,12 +36,12 @@ class ReasoningGymOptions(TaskOptions):
     """Options of every data set of reasoning-gym."""
 
     size: int = Field(10_000, ge=1, le=1_000_000)
-    """Problems of each split."""
+    """Number of problems of each split."""
     seed: int = Field(0, ge=0, lt=1 << 29)
-    """Of the data set; with another one the problems are others."""
+    """Seed of the data set; another seed gives other problems."""
     curriculum_level: int | None = Field(None, ge=0)
-    """Level of the data set's own curriculum, 0 for the easiest, from which all options start that are not set; without
-    it from the defaults. A level beyond the last of an option counts as its last.
+    """Level of the data set's own curriculum, 0 for the easiest. It gives the values of options that are not set;
+    without it they have their defaults. A level beyond the last one of an option counts as the last.
     """
 
 
@@ -48,8 +49,8 @@ class ReasoningGymOptions(TaskOptions):
 class Items:
     """The problems of a split: a `kgym.types.ProblemSource`.
 
-    A split has its own range of seeds, and of the items in it those whose question hashes to the split, so that no
-    question is in both.
+    A split has its own range of seeds. Of the items in this range it has those whose question hashes to the split, so
+    that no question is in both splits.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Items:
 
     @cached_property
     def _label(self) -> str:
-        """What tells configurations apart in ids; "" for the default."""
+        """The part of ids that tells configurations apart; "" for the default configuration."""
         if not self.config and not self.seed:
             return ""
         return hashlib.sha256(json.dumps([self.config, self.seed], sort_keys=True).encode()).hexdigest()[:8] + "/"
@@ -135,7 +136,7 @@ class ReasoningGym:
 
 
 def _config(name: str, options: ReasoningGymOptions) -> dict[str, Any]:
-    """Return what the configuration has other than its defaults, as plain values."""
+    """Return the values of the configuration that differ from its defaults, as plain values."""
     given = options.model_dump(mode="json", include=options.model_fields_set - set(ReasoningGymOptions.model_fields))
     level = {} if options.curriculum_level is None else sets.curriculum(name, options.curriculum_level)
     default = sets.defaults(name)
@@ -175,7 +176,7 @@ class ReasoningGymFamily:
 
 
 def _option(field: "DataclassField[Any]", config_class: type) -> Any:
-    """Return the type of an option and its default, as a model has them."""
+    """Return the type of an option and its default, as `create_model` takes them."""
     about = f"`{field.name}` of reasoning-gym's `{config_class.__name__}`."
     if field.default_factory is not MISSING and _is_a(field.default_factory(), field.type):
         return field.type, Field(default_factory=field.default_factory, description=about)
@@ -184,7 +185,7 @@ def _option(field: "DataclassField[Any]", config_class: type) -> Any:
 
 
 def _is_a(value: Any, kind: Any) -> bool:
-    """Whether a default is of the type that is declared for it: some are None, or a text where it says tuple."""
+    """Whether a default has its declared type: some are None, or a text declared as a tuple."""
     try:
         TypeAdapter(kind).validate_python(value)
     except ValidationError:

@@ -1,4 +1,4 @@
-"""The verifier `reasoning_gym`: an answer as the scorer of its data set judges it, in a process that can be killed.
+"""The verifier `reasoning_gym`: the scorer of the item's data set judges the answer, in a process that can be killed.
 
     score 1              correct
     score from 0 to 1    wrong, with the score as `partial`, which is the reward
@@ -17,7 +17,7 @@ from kgym_envs.reasoning_gym import guard, sets
 
 OPEN, CLOSE = "<answer>", "</answer>"
 FULL = 1 - 1e-9
-"""Scores from here on are full marks: some are sums."""
+"""A score from here on counts as 1, since some scores are sums with rounding."""
 
 
 class ReasoningGymVerifier:
@@ -28,7 +28,7 @@ class ReasoningGymVerifier:
 
     @classmethod
     def preload(cls) -> None:
-        """Load the data sets once, before workers are forked, and have no scorer evaluate code."""
+        """Load the data sets once, before workers are forked, and keep scorers from evaluating code."""
         sets.registered()
         guard.install()
 
@@ -38,15 +38,13 @@ class ReasoningGymVerifier:
 
 
 def judge(gold: str, response: str) -> Verdict:
-    """Return the verdict on one response. Raises DataError for a gold answer that belongs to no item."""
+    """Return the verdict on one completion. Raises DataError for a gold answer that belongs to no item."""
     answer = answer_in(response)
     if answer is None:
         return Verdict("no_answer", "no_tag")
     record = sets.Record.read(gold)
-    if (
-        answer == gold.strip() and record.answer is not None
-    ):  # the whole gold answer, as the checks of environments write it
-        answer = record.answer
+    if answer == gold.strip() and record.answer is not None:
+        answer = record.answer  # the checks of environments write the whole gold answer
     item = record.item()
     dataset = sets.dataset_of(record.dataset, record.config, seed=record.seed, size=record.size)
     try:
@@ -63,7 +61,7 @@ def judge(gold: str, response: str) -> Verdict:
 
 
 def answer_in(response: str) -> str | None:
-    r"""Return the answer; None if there is none, or one that is never closed.
+    r"""Return the answer in a completion; None if it has none, or its mark is never closed.
 
     >>> answer_in("<answer>1</answer> or <answer> 2 </answer>"), answer_in(r"\boxed{3}"), answer_in("<answer>4")
     ('2', '3', None)

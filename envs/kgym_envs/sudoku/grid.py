@@ -74,8 +74,8 @@ def full_grid(rng: random.Random) -> str:
 
 
 def dig(grid: str, empty: int, rng: random.Random) -> str | None:
-    """Empty cells of a full grid, in a random order, as long as one solution is left; None if it cannot be that
-    many.
+    """Empty `empty` cells of a full grid, in a random order, so that the solution stays unique; None if that is not
+    possible.
     """
     for cell in rng.sample(range(CELLS), CELLS):
         if grid.count(EMPTY) == empty:

@@ -1,18 +1,18 @@
-"""Worked solutions of sudoku: one cell after another that can hold one digit alone.
+"""Worked solutions of sudoku: fill one cell after another that can hold only one digit.
 
     1003 0210 0300 4001
-    12: 13 23 12 > 4            row 1, column 2: what its row, column and block hold, and what is left
-    1403 0210 0300 4001         one digit is left: the grid with it
-    13: 134 1 123 > 2           and so on from the first empty cell; cells with several candidates are passed over
+    12: 13 23 12 > 4            row 1, column 2: the digits of its row, column and block, and the remaining ones
+    1403 0210 0300 4001         one digit remains: the grid with it
+    13: 134 1 123 > 2           and so on from the first empty cell; cells with several candidates are skipped
 
-A puzzle of four by four with one solution hardly ever needs more than that.
+Puzzles of four by four with one solution rarely need more than that.
 """
 
 from kgym_envs.sudoku.grid import EMPTY, SIDE, candidates, put, rows, seen
 
 
 def trace(grid: str) -> list[str] | None:
-    """Return the lines that fill a grid, or None if there comes a point at which no cell is certain."""
+    """Return the lines that fill a grid, or None if at some point no cell is certain."""
     lines = [rows(grid)]
     while EMPTY in grid:
         found = _fill_one(grid, lines)

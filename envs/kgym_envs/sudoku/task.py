@@ -21,7 +21,7 @@ WORDINGS = (
 
 
 def puzzle(rng: random.Random, level: int) -> Draft | None:
-    """Draw a puzzle with `level` + 2 empty cells and one solution; None where there is none."""
+    """Draw a puzzle with `level` + 2 empty cells and one solution; None if the draw fails."""
     full = full_grid(rng)
     grid = dig(full, level + 2, rng)
     if grid is None:

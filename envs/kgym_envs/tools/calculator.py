@@ -20,10 +20,10 @@ PARAMETERS = {
 
 
 class CalculatorOptions(ToolOptions):
-    """What is asked, and how the calculator is called."""
+    """Options for the problems, and for how the calculator is called."""
 
     problems: str = Field("arithmetic", min_length=1)
-    """Environment whose problems are asked, by name; its verifier judges the last turn."""
+    """Name of the environment with the problems; its verifier judges the last turn."""
 
 
 class Calculator(ToolTask):
@@ -37,7 +37,7 @@ class Calculator(ToolTask):
 
 
 def calculate(arguments: Mapping[str, Any]) -> str:
-    """Return the value of an expression, or of one in each line. Raises ToolError.
+    """Return the value of an expression, or of each of several lines. Raises ToolError.
 
     >>> calculate({"expression": "2^10 - 1"})
     '1023'

@@ -1,4 +1,4 @@
-"""Exact arithmetic on expressions that a model has written: our own grammar, bounded in length, depth and digits.
+"""Exact arithmetic on expressions that a model has written, by our own parser, bounded in length, depth and digits.
 
     >>> value("2/4 + sqrt(9) * 2^3")
     Fraction(49, 2)
@@ -20,11 +20,11 @@ from collections.abc import Callable
 from fractions import Fraction
 
 LONGEST = 500
-"""Characters of an expression."""
+"""Most characters of an expression."""
 DEEPEST = 40
-"""Brackets, signs and powers in one another."""
+"""Deepest nesting of brackets, signs and powers."""
 MOST_BITS = 4096
-"""Of a numerator or denominator."""
+"""Most bits of a numerator or denominator."""
 LARGEST_FACTORIAL = 450
 
 _TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|([A-Za-z]+)|(\*\*|//|[-+*/%^(),!]))")
@@ -32,7 +32,7 @@ _SIGNS = str.maketrans({"×": "*", "·": "*", "⋅": "*", "÷": "/", "−": "-",
 
 
 class BadExpression(ValueError):
-    """The text is not an expression, or one that has no value; the message is for the policy."""
+    """The text is not an expression, or has no value; the message is for the policy."""
 
 
 def value(text: str) -> Fraction:
@@ -43,7 +43,7 @@ def value(text: str) -> Fraction:
 
 
 def said(number: Fraction) -> str:
-    """Return a number as text: exact, and as a decimal number where it is not whole."""
+    """Return a number as text: exact, and also as a decimal number if it is not whole."""
     if number.denominator == 1:
         return str(number.numerator)
     if (power := _decimals(number.denominator)) is not None:
@@ -78,13 +78,13 @@ def _tokens(text: str) -> list[str]:
 
 def _whole(number: Fraction, what: str) -> int:
     if number.denominator != 1:
-        raise BadExpression(f"{what} needs whole numbers, and {number} is none")
+        raise BadExpression(f"{what} needs whole numbers, but {number} is not whole")
     return number.numerator
 
 
 def _natural(number: Fraction, what: str) -> int:
     if (whole := _whole(number, what)) < 0:
-        raise BadExpression(f"{what} needs numbers from 0 on, and {whole} is negative")
+        raise BadExpression(f"{what} needs numbers from 0 on, but {whole} is negative")
     return whole
 
 
@@ -100,7 +100,7 @@ def _sqrt(number: Fraction) -> Fraction:
         raise BadExpression(f"sqrt({number}) is not a real number")
     top, bottom = math.isqrt(number.numerator), math.isqrt(number.denominator)
     if top * top != number.numerator or bottom * bottom != number.denominator:
-        raise BadExpression(f"sqrt({number}) is not a fraction, and this calculator is exact")
+        raise BadExpression(f"sqrt({number}) is not a fraction, but this calculator is exact")
     return Fraction(top, bottom)
 
 
@@ -123,7 +123,7 @@ _FUNCTIONS: dict[str, tuple[int | None, Callable[..., Fraction]]] = {
     "min": (None, lambda *xs: min(xs)),
     "sqrt": (1, _sqrt),
 }
-"""How many arguments each takes, None for one or more, and what it does."""
+"""The functions by name: the number of arguments, None for one or more, and the implementation."""
 
 
 class _Reader:
@@ -220,7 +220,7 @@ class _Reader:
         if not self._take(")"):
             raise BadExpression("a bracket is not closed")
         if count is not None and len(found) != count:
-            raise BadExpression(f"{what} takes {count} number{'s' * (count > 1)}, and got {len(found)}")
+            raise BadExpression(f"{what} takes {count} number{'s' * (count > 1)}, but got {len(found)}")
         return found
 
 

@@ -1,7 +1,7 @@
 """The environment `python`: problems of another environment, and a tool that runs a program in a sandbox.
 
-Every call is its own program: what an earlier call has computed or written is gone. See `kgym.judging.sandbox` for what
-a program cannot do.
+Every call runs a separate program: results and files of earlier calls are gone. See `kgym.judging.sandbox` for what a
+program cannot do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,12 +37,12 @@ LIMITS = {
 
 
 class PythonOptions(ToolOptions):
-    """What is asked, how programs are written, and what they may use."""
+    """Options for the problems, for how programs are written, and for their limits."""
 
     problems: str = Field("arithmetic", min_length=1)
-    """Environment whose problems are asked, by name; its verifier judges the last turn."""
+    """Name of the environment with the problems; its verifier judges the last turn."""
     limits: ProgramLimits = ProgramLimits(wall_s=20, cpu_s=5, output_mib=1)
-    """Of one program: `env.limits.cpu_s=2`."""
+    """Limits of one program: `env.limits.cpu_s=2`."""
 
 
 class Python(ToolTask):
@@ -54,7 +54,7 @@ class Python(ToolTask):
 
     @staticmethod
     def missing() -> str:
-        """Return what this machine lacks to isolate programs, with the remedy; "" for nothing."""
+        """Return what is missing on this machine to isolate programs, with the remedy; "" if nothing is."""
         return bubblewrap.missing() or probe.check()
 
     def tools(self) -> Sequence[Tool]:
@@ -63,8 +63,8 @@ class Python(ToolTask):
         return (Tool("python", about, self._run, PARAMETERS, main="code"),)
 
     def _run(self, arguments: Mapping[str, Any]) -> str:
-        """Run a program. Raises SandboxError where programs cannot be isolated, SandboxLost for a sandbox that was
-        lost twice.
+        """Run a program. Raises SandboxError if programs cannot be isolated, SandboxLost if the sandbox was lost
+        twice.
         """
         files, limits = {"main.py": text_argument(arguments, "code")}, self.options.limits
         for left in reversed(range(TRIES)):
@@ -77,7 +77,7 @@ class Python(ToolTask):
 
 
 def said(finished: Finished, limits: ProgramLimits) -> str:
-    """Return what the policy is told of a program: what it printed and, if it failed, why."""
+    """Return the reply to the policy: the output of the program and, if it failed, the reason."""
     printed = finished.stdout.decode(errors="replace").rstrip()
     if finished.ok:
         return printed or "(it printed nothing)"

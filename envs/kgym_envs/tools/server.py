@@ -1,11 +1,10 @@
-"""The environment `mcp`: problems of another environment, and the tools of a server that speaks the Model Context
-Protocol.
+"""The environment `mcp`: problems of another environment, and the tools of a server of the Model Context Protocol.
 
     kgym train --env mcp --set 'env.command=["python", "server.py"]' env.problems=math500
 
-The server is a program of the user's, started once for all episodes and not in a sandbox; kgym speaks to it over its
-standard input and output, by the official SDK, in an event loop in a thread. A server that ends is started again at the
-next call.
+The server is a program of the user. It is started once for all episodes, outside the sandbox. kgym communicates with it
+over its standard input and output with the official SDK, in an event loop in a thread. A server that ends is started
+again at the next call.
 """
 
 import asyncio
@@ -30,24 +29,24 @@ from kgym.neutral import error_line
 from kgym.types import ProblemSource
 
 ENDING_S = 5.0
-"""Time that a server has to end by itself."""
+"""Time for a server to end by itself."""
 MOST_PAGES = 100
-"""Of a list of tools."""
+"""Most pages of a list of tools."""
 
 
 class ServerOptions(ToolOptions):
-    """What is asked, and the server that has the tools."""
+    """Options for the problems, and for the server that has the tools."""
 
     problems: str = Field("arithmetic", min_length=1)
-    """Environment whose problems are asked, by name; its verifier judges the last turn."""
+    """Name of the environment with the problems; its verifier judges the last turn."""
     command: tuple[str, ...] = ()
     """Command that starts the server: `'env.command=["python", "server.py"]'`. It runs with your rights, outside of
     the sandbox.
     """
     tools: tuple[str, ...] = ()
-    """Names of the tools to offer; without them all that the server has."""
+    """Names of the tools to offer; by default all tools of the server."""
     timeout_s: float = Field(30.0, gt=0)
-    """Longest time for one call; a longer one is an error, which is told to the policy."""
+    """Longest time for one call; a longer call is an error, which is told to the policy."""
     start_s: float = Field(30.0, gt=0)
     """Longest time for the server to start and to list its tools."""
 
@@ -60,14 +59,14 @@ class McpServer(ToolTask):
     options: ServerOptions
 
     def __init__(self, options: ServerOptions) -> None:
-        """Start nothing: the server is started for the first prompt."""
+        """Keep the options; the server is started for the first prompt."""
         super().__init__(options)
         self._connection: Connection | None = None
         self._lock = threading.Lock()
 
     @staticmethod
     def missing() -> str:
-        """Return the package that this machine lacks, with the command that installs it; "" for nothing."""
+        """Return the missing package, with the command that installs it; "" if nothing is missing."""
         return "" if importlib.util.find_spec("mcp") else "the package mcp is not installed: pip install 'kgym[mcp]'"
 
     def source(self, split: str) -> ProblemSource:
@@ -111,14 +110,14 @@ class McpServer(ToolTask):
             return self._connection
 
     def _call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """Call a tool. Raises ToolError for what the server or the time refuses, ConnectionError if the server has
-        ended.
+        """Call a tool. Raises ToolError if the server refuses the call or it takes too long, ConnectionError if the
+        server has ended.
         """
         return self._connected().call(name, arguments, self.options.timeout_s)
 
 
 class _Session:
-    """What the thread of a connection and its callers share."""
+    """The state that the thread of a connection shares with its callers."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -129,7 +128,7 @@ class _Session:
 
 
 class Connection:
-    """A server that was started, and its tools. For several threads."""
+    """A running server and its tools. Several threads may call it."""
 
     def __init__(self, options: ServerOptions) -> None:
         """Raises ConfigError if the command does not start a server in time."""
@@ -137,13 +136,13 @@ class Connection:
         self._thread = threading.Thread(target=_hold, args=(session, options.command), name="kgym-mcp", daemon=True)
         self._thread.start()
         self.close = weakref.finalize(self, _end, session, self._thread)
-        """End the server. Also done when this object or the process ends."""
+        """Ends the server. Called automatically when this object is collected or the process ends."""
         try:
             session.started.result(options.start_s)
-        except Exception as error:  # of the SDK, or what the server made of it
+        except Exception as error:  # of the SDK or caused by the server
             self.close()
             why = (
-                f"it did not answer within env.start_s={options.start_s:g} s"
+                f"it did not respond within env.start_s={options.start_s:g} s"
                 if isinstance(error, TimeoutError)
                 else error_line(error)
             )
@@ -151,7 +150,7 @@ class Connection:
 
     @property
     def tools(self) -> Sequence[Any]:
-        """As the server describes them."""
+        """The tools as the server describes them."""
         return self._session.tools
 
     @property
@@ -170,7 +169,7 @@ class Connection:
             result = answer.result(timeout_s)
         except TimeoutError:
             answer.cancel()
-            raise ToolError(f"{name} did not answer within {timeout_s:g} s") from None
+            raise ToolError(f"{name} did not respond within {timeout_s:g} s") from None
         except MCPError as error:
             if error.error.code != CONNECTION_CLOSED:
                 raise ToolError(str(error)) from None
@@ -183,11 +182,11 @@ class Connection:
 
 
 def _hold(session: _Session, command: Sequence[str]) -> None:
-    """The thread: hold the connection until it is to end."""
+    """Hold the connection until it has to end; this is the thread's function."""
     try:
         session.loop.run_until_complete(_serve(session, command))
     except BaseException as error:
-        if not session.started.done():  # otherwise anyone who calls finds it closed
+        if not session.started.done():  # otherwise the next call finds it closed
             session.started.set_exception(error if isinstance(error, Exception) else RuntimeError(error_line(error)))
     finally:
         session.client = None
@@ -213,7 +212,7 @@ async def _serve(session: _Session, command: Sequence[str]) -> None:
 
 
 def _end(session: _Session, thread: threading.Thread) -> None:
-    """Have the thread end; the collector of garbage may call this in any thread, in that one too."""
+    """End the thread. The garbage collector may call this in any thread, also in that one."""
     with contextlib.suppress(RuntimeError):  # the loop is closed
         if session.started.done():
             session.loop.call_soon_threadsafe(session.stop.set)

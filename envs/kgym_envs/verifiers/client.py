@@ -1,6 +1,6 @@
-"""A client of verifiers that says the turns of a policy and keeps what the environment says between them.
+"""A client of verifiers that returns the turns of a policy and records the environment's replies between them.
 
-It imports verifiers, so import it where an episode is played.
+It imports verifiers, so it is imported only where an episode is played.
 """
 
 import json
@@ -22,7 +22,8 @@ class Turns(Client):
     """The policy of one episode. Calls of tools are read from the text of a turn, in one of the formats of
     `kgym.envs.toolcalls`; those in reasoning do not count.
 
-    When the turns are used up, the prompt is reported as too long: so verifiers ends an episode whose budget is spent.
+    When the turns are used up, the prompt is reported as too long, as verifiers does for an episode whose budget is
+    spent.
     """
 
     def __init__(self, turns: Sequence[str], call_format: str) -> None:
@@ -30,14 +31,14 @@ class Turns(Client):
         self.turns, self.format = turns, FORMATS[call_format]
         self.prompt: Chat | None = None
         self.replies: list[Message] = []
-        """What the environment said after each turn, if it asked for another one."""
+        """The environment's reply to each turn, if it asked for another turn."""
         self.tools: tuple[Tool, ...] = ()
         self.asks = False
         """Whether the environment asked for a turn after the last one."""
         self._said = 0
         self._seen: list[Any] = []
         self._wrong: dict[str, str] = {}
-        """By the id of a call: why it cannot be made."""
+        """Why a call cannot be made, by the id of the call."""
 
     async def get_native_response(
         self, prompt: Any, model: str, sampling_args: Any, tools: Any = None, **kwargs: Any
@@ -66,7 +67,7 @@ class Turns(Client):
         if [(said.role, said.content) for said in prompt[:n_seen]] != [
             (said.role, said.content) for said in self._seen
         ]:
-            raise DataError("the environment rewrites the conversation; only one that continues it can be used")
+            raise DataError("the environment rewrites the conversation; kgym needs one that only continues it")
         new = prompt[n_seen:]
         if any(said.role == "assistant" for said in new):
             raise DataError("the environment adds a turn of the policy; only the policy's own turns can be used")
@@ -92,25 +93,25 @@ class Turns(Client):
     # verifiers' own form of messages is kept
 
     def setup_client(self, config: Any) -> None:
-        """There is no server."""
+        """Do nothing: it has no server."""
 
     async def to_native_tool(self, tool: Any) -> Any:
-        """Return it as it is."""
+        """Return it unchanged."""
         return tool
 
     async def to_native_prompt(self, messages: Any) -> tuple[Any, dict[str, Any]]:
-        """Return it as it is."""
+        """Return it unchanged."""
         return messages, {}
 
     async def raise_from_native_response(self, response: Any) -> None:
-        """A turn is never invalid."""
+        """Do nothing: a turn is never invalid."""
 
     async def from_native_response(self, response: Any) -> Any:
-        """Return it as it is."""
+        """Return it unchanged."""
         return response
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
 
 def _text(said: Any) -> str:

@@ -1,8 +1,8 @@
-"""An episode, which verifiers plays from its beginning each time it is needed.
+"""Episodes of verifiers. An episode is played from its beginning each time it is needed.
 
 The state of an episode is in the memory of verifiers, which asks a client for each turn of the policy. For a prompt, a
-reply, a verdict and a run that was interrupted, the environment starts the episode of the same row again, and is given
-the same turns again.
+reply, a verdict and a run that was interrupted, the environment starts the episode of the same row again and is given
+the same turns.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ from kgym_envs.verifiers.loaded import Record, environment
 
 UNLIKE = (
     "the environment does not give the same replies for the same turns; "
-    "have it draw from a generator that is seeded by the row"
+    "it has to draw from a generator that is seeded by the row"
 )
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Played:
-    """What came of the turns of a policy."""
+    """The course of an episode."""
 
     state: Mapping[str, Any]
     """The state of verifiers at the end, which its rubric scores."""
     prompt: Chat
     replies: Sequence[Message]
-    """What the environment said after each turn, if it asked for another one."""
+    """The environment's reply to each turn, if it asked for another turn."""
     tools: Sequence[Tool]
     asks: bool
     """Whether the environment asks for a turn after the last one."""
@@ -48,13 +48,13 @@ def play(record: Record, turns: Sequence[str], timeout_s: float | None = None) -
     """Play an episode until the environment ends it or needs a turn that is not among `turns`.
 
     May be called from several threads. Raises DataError for a conversation that kgym cannot follow, RuntimeError for
-    an error of verifiers that ended the episode, TimeoutError, and what the environment itself raises.
+    an error of verifiers that ended the episode, TimeoutError, and the environment's own exceptions.
     """
     return wait(_play(record, turns), timeout_s)
 
 
 def wait(what: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
-    """Return what a coroutine of verifiers returns. Raises TimeoutError, and what it raises."""
+    """Return the result of a coroutine of verifiers. Raises TimeoutError, and its exceptions."""
     future = asyncio.run_coroutine_threadsafe(what, _loop(os.getpid()))
     try:
         return future.result(timeout_s)
@@ -79,7 +79,7 @@ async def _play(record: Record, turns: Sequence[str]) -> Played:
 
 @cache
 def _loop(process: int) -> asyncio.AbstractEventLoop:
-    """Return the event loop of this process, in a thread: environments keep locks and connections of one loop."""
+    """Return the only event loop of this process, in a thread: environments keep locks and connections of one loop."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="kgym-verifiers", daemon=True).start()
     return loop

@@ -1,7 +1,6 @@
-"""Environments of the package verifiers, loaded once, and what a gold answer records of a row of their data.
+"""Environments of the package verifiers, loaded once, and the gold answers that refer to rows of their data.
 
-A rubric reads the whole row (its answer, its info and any other column), so a gold answer names the row instead of
-holding it.
+A rubric reads the whole row (its answer, its info and any other column), so a gold answer has the number of the row.
 """
 
 import json
@@ -18,7 +17,7 @@ from kgym.errors import ConfigError, DataError
 from kgym.neutral import error_line
 
 TRAIN, HELD_OUT = "train", "eval"
-"""The data sets of an environment, as verifiers calls them."""
+"""The data sets of an environment, by their names in verifiers."""
 
 
 def load_package() -> Callable[..., Any]:
@@ -36,7 +35,7 @@ def load_package() -> Callable[..., Any]:
 
     assert verifiers.SingleTurnEnv  # imported on first use
     datasets.disable_progress_bars()
-    logging.getLogger("verifiers.utils.env_utils").setLevel(logging.CRITICAL)  # it logs what it raises
+    logging.getLogger("verifiers.utils.env_utils").setLevel(logging.CRITICAL)  # it logs its own exceptions
     found: Callable[..., Any] = load_environment
     return found
 
@@ -55,27 +54,27 @@ def environment(member: str, args: dict[str, Any]) -> Any:
     found = _environment(member, json.dumps(args, sort_keys=True))
     if found.rubric.has_group_rewards:
         raise ConfigError(
-            f"environment 'verifiers:{member}' has rewards of whole groups; only those of one completion can be used"
+            f"environment 'verifiers:{member}' has rewards of whole groups; kgym needs rewards of single completions"
         )
     return found
 
 
 def has_replies(member: str, args: dict[str, Any]) -> bool:
-    """Whether an environment may reply to a turn, for example with what a tool returns."""
+    """Whether an environment may reply to a turn, for example with the output of a tool."""
     import verifiers  # noqa: PLC0415
 
     return not isinstance(environment(member, args), verifiers.SingleTurnEnv)
 
 
 def rows(member: str, args: dict[str, Any], part: str) -> Any:
-    """Return a data set of an environment; None if it has no such one."""
+    """Return a data set of an environment; None if it does not have it."""
     found = environment(member, args)
     return found.build_dataset() if part == TRAIN else found.build_eval_dataset()
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a gold answer says: the answer of the row, and which row it is."""
+    """A gold answer: the answer of a row, and which row it is."""
 
     answer: str
     environment: str
@@ -83,7 +82,7 @@ class Record:
     part: str
     index: int
     format: str = "fenced"
-    """How the policy writes calls of tools."""
+    """Format in which the policy writes calls of tools."""
 
     def __str__(self) -> str:
         """Return the gold answer."""
@@ -98,12 +97,12 @@ class Record:
             raise DataError(f"not a gold answer of an environment verifiers:ID: {gold[:80]!r}") from error
 
     def row(self) -> dict[str, Any]:
-        """Return the row. Raises DataError if the installed environment has another one there."""
+        """Return the row. Raises DataError if the installed environment has another row there."""
         data = rows(self.environment, self.args, self.part)
         found: dict[str, Any] = data[self.index] if data is not None and self.index < len(data) else {}
         if str(found.get("answer", "")) != self.answer:
             raise DataError(
-                f"row {self.index} of {self.part} of verifiers:{self.environment} is another one than the gold answer "
-                "is of"
+                f"row {self.index} of {self.part} of verifiers:{self.environment} differs from the row of the gold "
+                "answer"
             )
         return found

@@ -1,9 +1,9 @@
 """The environments `verifiers:ID`: rows of an installed environment of the package verifiers, judged by its rubric.
 
-pip install ./my-env                      an environment package, as verifiers loads them
-kgym train --env verifiers:my-env --set env.args.difficulty=3
+    pip install ./my-env                      an environment package, as verifiers loads them
+    kgym train --env verifiers:my-env --set env.args.difficulty=3
 
-One that replies or has tools is a task with turns (`kgym.envs.task.Responds`); its replies are those of verifiers.
+An environment that replies or has tools is a task with turns (`kgym.envs.task.Responds`); verifiers makes its replies.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from kgym_envs.verifiers import loaded
 from kgym_envs.verifiers.episode import UNLIKE, play
 
 MOST_TURNS = 10
-"""Of an environment that sets no number itself."""
+"""Turns of an environment that does not set a number."""
 
 
 class VerifiersOptions(TaskOptions):
@@ -87,7 +87,7 @@ class VerifiersTask:
         return part_of(only, name, held_out=held_out, share=share)
 
     def prompt(self, problem: Problem) -> Chat:
-        """Return the messages of the row; where the environment replies, those that it begins with and its tools."""
+        """Return the messages of the row; if the environment replies, its first messages and its tools."""
         if not problem.gold.startswith("{"):
             return _user(problem.question)
         record = loaded.Record.read(problem.gold)
@@ -99,10 +99,10 @@ class VerifiersTask:
     def _respond(self, episode: Episode) -> Message | None:
         """Play the episode again and return the newest reply; None if the environment has ended it.
 
-        Raises ConfigError if it does not go again as it went, and what `play` raises.
+        Raises ConfigError if the episode does not take the same course, and as `play` does.
         """
         if episode.last_turn.strip() == episode.problem.gold.strip():
-            return None  # as the checks of environments write it; the verifier knows what it stands for
+            return None  # the checks of environments write the gold answer like this; the verifier accepts it
         turns = [turn.content for turn in episode.turns if turn.role == "assistant"]
         played = play(loaded.Record.read(episode.problem.gold), turns, self.options.timeout_s)
         if not played.follows([observation.message.content for observation in episode.observations]):
@@ -111,7 +111,7 @@ class VerifiersTask:
 
 
 def _question_and_answer(problem: Problem) -> str:
-    """Games ask the same question in every row."""
+    """Return the question with the answer, since games ask the same question in every row."""
     return json.dumps([problem.question, loaded.Record.read(problem.gold).answer])
 
 
@@ -154,11 +154,11 @@ class VerifiersFamily:
         self.options = options
 
     def members(self) -> Sequence[str]:
-        """Installed packages do not say that they are environments."""
+        """Return (): installed packages do not tell whether they are environments."""
         return ()
 
     def task(self, member: str) -> type[Task]:
-        """Return the class of an environment; it is loaded with its options, when its problems are asked for."""
+        """Return the class of an environment, which is loaded with its options when it is constructed."""
         return type(
             "Loaded", (VerifiersTask,), {"member": member, "__doc__": f"The environment {member} of verifiers."}
         )

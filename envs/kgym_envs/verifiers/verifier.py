@@ -1,11 +1,11 @@
 """The verifier `verifiers`: the rubric of an environment of the package verifiers, in a process that can be killed.
 
-The reward is divided by the sum of the rubric's positive weights and kept within 0 and 1, as scores are:
+The reward is divided by the sum of the rubric's positive weights and clipped to [0, 1], the range of scores:
 
     1                correct
     from 0 to 1      wrong, with the score as `partial`, which is the reward
 
-Where verifiers itself would count a reward function that raises an error as 0, the completion is unscored.
+If a reward function raises an error, which verifiers itself counts as 0, the completion is unscored.
 """
 
 import logging
@@ -23,7 +23,7 @@ FULL = 1 - 1e-9
 
 
 class _Raises(logging.Handler):
-    """Raises what a rubric would log and count as 0."""
+    """Raises the errors that a rubric logs and counts as 0."""
 
     def emit(self, record: logging.LogRecord) -> NoReturn:
         raise ConfigError(record.getMessage())
@@ -47,7 +47,7 @@ class VerifiersRubric:
 
 def judge(item: VerifyItem) -> Verdict:
     """Return the verdict on one episode, which is played again. Raises DataError for a gold answer that belongs to no
-    row and if the episode does not go again as it went, and what `play` raises.
+    row, and if the episode does not take the same course; and as `play` does.
     """
     said = [turn.content for turn in item.turns if turn.role == "assistant"] + [item.response]
     if all(conclusion(turn).open or not turn.strip() for turn in said):
@@ -65,8 +65,8 @@ def judge(item: VerifyItem) -> Verdict:
 
 
 def _written(parser: Any, answer: str) -> list[str]:
-    """Return the gold answer in the forms that a rubric may read, for the checks of environments, which write it as
-    it is.
+    """Return the gold answer in the forms that a rubric may read, for the checks of environments, which write it
+    unchanged.
     """
     forms = [answer, f"\\boxed{{{answer}}}"]
     fields: list[str] = getattr(parser, "get_fields", list)()
@@ -76,7 +76,7 @@ def _written(parser: Any, answer: str) -> list[str]:
 
 
 def _score(env: Any, record: loaded.Record, turns: Sequence[str], replies: Sequence[str]) -> float:
-    """Return the reward of an episode within 0 and 1."""
+    """Return the reward of an episode, from 0 to 1."""
     played = play(record, turns)
     if not played.follows(replies):
         raise DataError(UNLIKE)
