@@ -15,7 +15,7 @@ import argparse
 import random
 import shutil
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -204,42 +204,43 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    first = SFTConfig(
-        seed=args.seed,
-        train={
-            "steps": args.steps,
-            "lr": 2e-3,
-            "warmup_steps": 100,
-            "decay_frac": 0.4,
-            "save_every": 100,
-            "threads": 1,
-        },
-        sft={"batch_size": 32},
-    )
-    second = SFTConfig(
-        seed=args.seed + 1,
-        train={
-            "steps": args.guess_steps,
-            "lr": 3e-4,
-            "warmup_steps": 20,
-            "decay_frac": 0.8,
-            "save_every": 50,
-            "threads": 1,
-        },
-        sft={"batch_size": 32},
-    )
-    start, worked = (args.out.with_name(f"{args.out.name}.{name}") for name in ("init", "worked"))
-    if not worked.exists():
-        tokenizer = make_tokenizer()
-        tokenizer.save_pretrained(start)
-        make_model(tokenizer, seed=args.seed).save_pretrained(start)
-        finetune(first, start, mixture(MIXTURE, seed=args.seed), worked, f"{MIXTURE}", resume=args.resume)
-        shutil.rmtree(start)
-    examples = with_guesses(mixture(MIXTURE, seed=second.seed), seed=second.seed)
-    finetune(second, worked, examples, args.out, f"{MIXTURE} {GUESSES}", resume=args.resume)
+    first, second = phases(args.steps, args.guess_steps, seed=args.seed)
+    warm_up(args.out, MIXTURE, first, second, changed=with_guesses, changed_share=GUESSES, resume=args.resume)
     text = card(first, second, measure(args.out))
     write_atomic(args.out / "MODEL_CARD.md", text)
     print(text)
+
+
+def phases(steps: int, second_steps: int, *, seed: int) -> tuple[SFTConfig, SFTConfig]:
+    """Return the configurations of the two phases."""
+    first = {"steps": steps, "lr": 2e-3, "warmup_steps": 100, "decay_frac": 0.4, "save_every": 100, "threads": 1}
+    second = {"steps": second_steps, "lr": 3e-4, "warmup_steps": 20, "decay_frac": 0.8, "save_every": 50, "threads": 1}
+    sft = {"batch_size": 32}
+    return SFTConfig(seed=seed, train=first, sft=sft), SFTConfig(seed=seed + 1, train=second, sft=sft)
+
+
+def warm_up(
+    out: Path,
+    shares: Mixture,
+    first: SFTConfig,
+    second: SFTConfig,
+    *,
+    changed: Callable[..., Examples],
+    changed_share: float,
+    resume: bool,
+) -> None:
+    """Train a random model in both phases and write the folder `out`. In the second phase `changed` changes a share of
+    the worked solutions.
+    """
+    start, worked = (out.with_name(f"{out.name}.{name}") for name in ("init", "worked"))
+    if not worked.exists():
+        tokenizer = make_tokenizer()
+        tokenizer.save_pretrained(start)
+        make_model(tokenizer, seed=first.seed).save_pretrained(start)
+        finetune(first, start, mixture(shares, seed=first.seed), worked, f"{shares}", resume=resume)
+        shutil.rmtree(start)
+    examples = changed(mixture(shares, seed=second.seed), seed=second.seed)
+    finetune(second, worked, examples, out, f"{shares} {changed_share}", resume=resume)
 
 
 def finetune(config: SFTConfig, model: Path, examples: Examples, out: Path, mixture: str, *, resume: bool) -> None:

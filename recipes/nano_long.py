@@ -14,17 +14,15 @@ and DeepSeek-R1 describe.
 
 import argparse
 import random
-import shutil
 from pathlib import Path
 
-from nano import Mixture, finetune, make_model, make_tokenizer, mixture
+from nano import Mixture, phases, warm_up
 
 from kgym.envs.spec import EnvSpec
 from kgym.files import write_atomic
 from kgym.rollout.engine import make_engine
 from kgym.score.harness import evaluate
 from kgym.seeding import derive_seed
-from kgym.supervised_config import SFTConfig
 from kgym.train.supervised.examples import Example, Examples
 from kgym.types import Sampling
 
@@ -111,39 +109,8 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="resume the phase that was interrupted")
     args = parser.parse_args()
 
-    first = SFTConfig(
-        seed=args.seed,
-        train={
-            "steps": args.steps,
-            "lr": 2e-3,
-            "warmup_steps": 100,
-            "decay_frac": 0.4,
-            "save_every": 100,
-            "threads": 1,
-        },
-        sft={"batch_size": 32},
-    )
-    second = SFTConfig(
-        seed=args.seed + 1,
-        train={
-            "steps": args.surrender_steps,
-            "lr": 3e-4,
-            "warmup_steps": 20,
-            "decay_frac": 0.8,
-            "save_every": 50,
-            "threads": 1,
-        },
-        sft={"batch_size": 32},
-    )
-    start, worked = (args.out.with_name(f"{args.out.name}.{name}") for name in ("init", "worked"))
-    if not worked.exists():
-        tokenizer = make_tokenizer()
-        tokenizer.save_pretrained(start)
-        make_model(tokenizer, seed=args.seed).save_pretrained(start)
-        finetune(first, start, mixture(MIXTURE, seed=args.seed), worked, f"{MIXTURE}", resume=args.resume)
-        shutil.rmtree(start)
-    examples = with_surrender(mixture(MIXTURE, seed=second.seed), seed=second.seed)
-    finetune(second, worked, examples, args.out, f"{MIXTURE} {GIVEN_UP}", resume=args.resume)
+    first, second = phases(args.steps, args.surrender_steps, seed=args.seed)
+    warm_up(args.out, MIXTURE, first, second, changed=with_surrender, changed_share=GIVEN_UP, resume=args.resume)
     parts = "\n".join(f"| {share:.0%} | `{name}` | {options} |" for share, name, options in MIXTURE)
     text = CARD.format(rows=measure(args.out), parts=parts, first=first, second=second, given_up=GIVEN_UP)
     write_atomic(args.out / "MODEL_CARD.md", text)
