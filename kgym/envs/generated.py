@@ -9,8 +9,11 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from pydantic import Field, model_validator
+
+from kgym.envs.task import TaskOptions
 from kgym.errors import DataError, UnknownName
 from kgym.seeding import derive_seed
 from kgym.types import Problem
@@ -48,6 +51,29 @@ class Family:
 def split_of(*key: str | int) -> str:
     """Return the split that a problem belongs to: `validation` for one key in five, else `train`."""
     return "validation" if derive_seed("split", *key) % 5 == 0 else "train"
+
+
+class LevelOptions(TaskOptions):
+    """Options for the levels of generated problems. Subclasses give `difficulty` its range, default and meaning."""
+
+    difficulty: int = Field(1, ge=1)
+    """Hardest level of the generated problems; the levels up to it take turns."""
+    min_difficulty: int = Field(1, ge=1)
+    """Easiest level of the generated problems; equal to `difficulty` for one level alone."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.min_difficulty > self.difficulty:
+            raise ValueError(
+                f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the "
+                "other"
+            )
+        return self
+
+    @property
+    def levels(self) -> range:
+        """The levels, from the easiest to the hardest."""
+        return range(self.min_difficulty, self.difficulty + 1)
 
 
 @dataclass(frozen=True)

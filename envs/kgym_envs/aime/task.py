@@ -4,10 +4,9 @@ The user adds the data of the years (`kgym data add aime24 FILE`). A year that i
 problems never replace it.
 """
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from kgym.envs.generated import SPLITS, GeneratedSource
-from kgym.envs.task import TaskOptions
+from kgym.envs.generated import SPLITS, GeneratedSource, LevelOptions
 from kgym.types import Chat, Message, Problem, ProblemSource
 from kgym_envs.aime import algebra, counting, geometry, number_theory, probability, sequences
 
@@ -23,22 +22,11 @@ FAMILIES = (
 YEARS = {"2024": "aime24", "2025": "aime25", "2026": "aime26"}
 
 
-class AimeOptions(TaskOptions):
+class AimeOptions(LevelOptions):
     """Which generated problems there are; the years do not depend on it."""
 
     difficulty: int = Field(1, ge=1, le=10)
     """Hardest level of the generated problems, 1 to 10; the levels up to it take turns."""
-    min_difficulty: int = Field(1, ge=1, le=10)
-    """Easiest level of the generated problems; equal to `difficulty` for one level alone."""
-
-    @model_validator(mode="after")
-    def _check_order(self) -> "AimeOptions":
-        if self.min_difficulty > self.difficulty:
-            raise ValueError(
-                f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the "
-                "other"
-            )
-        return self
 
 
 class Aime:
@@ -63,8 +51,7 @@ class Aime:
             from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
 
             return data_source(YEARS[split])
-        levels = range(self.options.min_difficulty, self.options.difficulty + 1)
-        return GeneratedSource("aime", VERSION, split, FAMILIES, levels)
+        return GeneratedSource("aime", VERSION, split, FAMILIES, self.options.levels)
 
     def prompt(self, problem: Problem) -> Chat:
         """Ask the question and say how to answer."""

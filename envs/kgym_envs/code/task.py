@@ -6,10 +6,9 @@ are those of a data set that was added with `kgym data add`.
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from kgym.envs.generated import SPLITS, Family, GeneratedSource
-from kgym.envs.task import TaskOptions
+from kgym.envs.generated import SPLITS, Family, GeneratedSource, LevelOptions
 from kgym.errors import UnknownName
 from kgym.types import Chat, Message, Problem, ProblemSource
 from kgym_envs.code.formulas import FAMILIES as FORMULAS
@@ -24,7 +23,7 @@ Subject = Literal["numbers", "lists", "texts", "formulas"]
 ANSWER = "Answer with the whole program in a block that begins with ```python and ends with ```."
 
 
-class CodeOptions(TaskOptions):
+class CodeOptions(LevelOptions):
     """Which problems there are."""
 
     dataset: str = ""
@@ -37,17 +36,6 @@ class CodeOptions(TaskOptions):
     """
     difficulty: int = Field(5, ge=1, le=10)
     """Hardest level of the generated problems, with longer inputs; the levels up to it take turns."""
-    min_difficulty: int = Field(1, ge=1, le=10)
-    """Easiest level of the generated problems; equal to `difficulty` for one level alone."""
-
-    @model_validator(mode="after")
-    def _check_order(self) -> "CodeOptions":
-        if self.min_difficulty > self.difficulty:
-            raise ValueError(
-                f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the "
-                "other"
-            )
-        return self
 
 
 class CodeTask:
@@ -73,9 +61,8 @@ class CodeTask:
                 raise UnknownName.near("split", split, SPLITS)
             name = self.options.dataset
             return part_of(data_source(name), name, held_out=split == "validation", share=self.options.validation_frac)
-        levels = range(self.options.min_difficulty, self.options.difficulty + 1)
         families = [family for family in FAMILIES if self.options.subject in (None, family.subject)]
-        return GeneratedSource("code", VERSION, split, families, levels)
+        return GeneratedSource("code", VERSION, split, families, self.options.levels)
 
     def prompt(self, problem: Problem) -> Chat:
         """Ask the question and say how to answer."""

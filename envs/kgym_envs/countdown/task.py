@@ -3,10 +3,9 @@
 import random
 from typing import NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from kgym.envs.generated import SPLITS, Draft, Family, GeneratedSource
-from kgym.envs.task import TaskOptions
+from kgym.envs.generated import SPLITS, Draft, Family, GeneratedSource, LevelOptions
 from kgym.types import Chat, Message, Problem, ProblemSource
 from kgym_envs.countdown.moves import State, after, moves
 from kgym_envs.countdown.search import trace
@@ -80,22 +79,11 @@ def _play(state: State, rng: random.Random) -> int:
 FAMILY = Family("game", "countdown", game)
 
 
-class CountdownOptions(TaskOptions):
+class CountdownOptions(LevelOptions):
     """Which levels there are."""
 
     difficulty: int = Field(3, ge=1, le=10)
     """Hardest level: 1 to 3 have three numbers, 4 to 7 four, 8 and 9 five, 10 six; the levels up to it take turns."""
-    min_difficulty: int = Field(1, ge=1, le=10)
-    """Easiest level; equal to `difficulty` for one level alone."""
-
-    @model_validator(mode="after")
-    def _check_order(self) -> "CountdownOptions":
-        if self.min_difficulty > self.difficulty:
-            raise ValueError(
-                f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the "
-                "other"
-            )
-        return self
 
 
 class Countdown:
@@ -111,8 +99,7 @@ class Countdown:
 
     def source(self, split: str) -> ProblemSource:
         """Return endless problems; none of `validation` is in `train`. Raises UnknownName for another split."""
-        levels = range(self.options.min_difficulty, self.options.difficulty + 1)
-        return GeneratedSource("countdown", VERSION, split, (FAMILY,), levels)
+        return GeneratedSource("countdown", VERSION, split, (FAMILY,), self.options.levels)
 
     def prompt(self, problem: Problem) -> Chat:
         """Ask the question and say how to answer."""

@@ -5,10 +5,9 @@ The user adds the real problems (`kgym data add gsm8k`); generated problems neve
 judged by the `math` verifier, which also reads `$18` and `18 dollars`.
 """
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from kgym.envs.generated import SPLITS, GeneratedSource
-from kgym.envs.task import TaskOptions
+from kgym.envs.generated import SPLITS, GeneratedSource, LevelOptions
 from kgym.types import Chat, Message, Problem, ProblemSource
 from kgym_envs.gsm8k.stories import FAMILIES
 
@@ -17,24 +16,13 @@ TEST = "test"
 DATA = "gsm8k"
 
 
-class Gsm8kOptions(TaskOptions):
+class Gsm8kOptions(LevelOptions):
     """Which generated problems there are; the split `test` does not depend on it."""
 
     difficulty: int = Field(5, ge=1, le=5)
     """Hardest level of the generated problems, from two steps at 1 to about six at 5; the levels up to it take
     turns.
     """
-    min_difficulty: int = Field(1, ge=1, le=5)
-    """Easiest level of the generated problems; equal to `difficulty` for one level alone."""
-
-    @model_validator(mode="after")
-    def _check_order(self) -> "Gsm8kOptions":
-        if self.min_difficulty > self.difficulty:
-            raise ValueError(
-                f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the "
-                "other"
-            )
-        return self
 
 
 class Gsm8k:
@@ -56,8 +44,7 @@ class Gsm8k:
             from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
 
             return data_source(DATA)
-        levels = range(self.options.min_difficulty, self.options.difficulty + 1)
-        return GeneratedSource("gsm8k", VERSION, split, FAMILIES, levels)
+        return GeneratedSource("gsm8k", VERSION, split, FAMILIES, self.options.levels)
 
     def prompt(self, problem: Problem) -> Chat:
         """Ask the question and say how to answer."""

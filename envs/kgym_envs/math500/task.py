@@ -9,10 +9,9 @@ tuples, matrices, complex numbers, other bases, lists, degrees, names. The user 
 (`kgym data add math500`); generated problems never replace them.
 """
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from kgym.envs.generated import SPLITS, GeneratedSource
-from kgym.envs.task import TaskOptions
+from kgym.envs.generated import SPLITS, GeneratedSource, LevelOptions
 from kgym.types import Chat, Message, Problem, ProblemSource
 from kgym_envs.math500 import algebra, counting, geometry, intermediate, number_theory, prealgebra, precalculus
 
@@ -30,22 +29,11 @@ EXAMINATIONS = {"test": "math500", "hmmt_feb25": "hmmt_feb25", "hmmt_nov25": "hm
 """Splits of real problems, with the names of their data sets."""
 
 
-class Math500Options(TaskOptions):
+class Math500Options(LevelOptions):
     """Which generated problems there are; the real examinations do not depend on it."""
 
     difficulty: int = Field(5, ge=1, le=5)
     """Hardest level of the generated problems, 1 to 5 as in MATH; the levels up to it take turns."""
-    min_difficulty: int = Field(1, ge=1, le=5)
-    """Easiest level of the generated problems; equal to `difficulty` for one level alone."""
-
-    @model_validator(mode="after")
-    def _check_order(self) -> "Math500Options":
-        if self.min_difficulty > self.difficulty:
-            raise ValueError(
-                f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the "
-                "other"
-            )
-        return self
 
 
 class Math500:
@@ -67,8 +55,7 @@ class Math500:
             from kgym.data.sources import data_source  # noqa: PLC0415  (reads data files; generated splits need none)
 
             return data_source(EXAMINATIONS[split])
-        levels = range(self.options.min_difficulty, self.options.difficulty + 1)
-        return GeneratedSource("math500", VERSION, split, FAMILIES, levels)
+        return GeneratedSource("math500", VERSION, split, FAMILIES, self.options.levels)
 
     def prompt(self, problem: Problem) -> Chat:
         """Ask the question and say how to answer."""

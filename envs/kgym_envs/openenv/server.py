@@ -10,14 +10,13 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import TypeAdapter, ValidationError
-
 from kgym.answers import conclusion
+from kgym.envs.goldrecord import GoldRecord
 from kgym.envs.task import ERROR
 from kgym.errors import ConfigError, DataError
 from kgym.neutral import error_line
@@ -235,22 +234,10 @@ def _client(http: str, timeout_s: float) -> Any:
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(GoldRecord, env="openenv:URL"):
     """The gold answer of a problem: the server and seed of its episode, and how its rewards are scored."""
 
     server: Server
     seed: int
     reward: str
     full: float
-
-    def __str__(self) -> str:
-        """Return the gold answer."""
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-    @classmethod
-    def read(cls, gold: str) -> "Record":
-        """Read a gold answer back. Raises DataError if it is none."""
-        try:
-            return TypeAdapter(cls).validate_json(gold)
-        except ValidationError as error:
-            raise DataError(f"not a gold answer of an environment openenv:URL: {gold[:80]!r}") from error

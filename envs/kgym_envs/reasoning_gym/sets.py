@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from kgym.envs.goldrecord import GoldRecord
 from kgym.errors import ConfigError, DataError
 
 OWN_ANSWERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -116,7 +117,7 @@ def answer_of(name: str, made: Mapping[str, Any]) -> str | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
+class Record(GoldRecord, env="rg:NAME"):
     """A gold answer: a right answer, and the item that it belongs to."""
 
     answer: str | None
@@ -126,18 +127,6 @@ class Record:
     seed: int
     size: int
     index: int
-
-    def __str__(self) -> str:
-        """Return the gold answer."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
-
-    @classmethod
-    def read(cls, gold: str) -> "Record":
-        """Read a gold answer back. Raises DataError if it is none."""
-        try:
-            return TypeAdapter(cls).validate_json(gold)
-        except ValidationError as error:
-            raise DataError(f"not a gold answer of an environment rg:NAME: {gold[:80]!r}") from error
 
     def item(self) -> dict[str, Any]:
         """Return the item. Raises DataError if this version of reasoning-gym makes another item."""

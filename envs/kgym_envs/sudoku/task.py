@@ -2,10 +2,9 @@
 
 import random
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from kgym.envs.generated import SPLITS, Draft, Family, GeneratedSource
-from kgym.envs.task import TaskOptions
+from kgym.envs.generated import SPLITS, Draft, Family, GeneratedSource, LevelOptions
 from kgym.types import Chat, Message, Problem, ProblemSource
 from kgym_envs.sudoku.grid import dig, full_grid, rows
 from kgym_envs.sudoku.search import trace
@@ -35,22 +34,11 @@ def puzzle(rng: random.Random, level: int) -> Draft | None:
 FAMILY = Family("puzzle", "sudoku", puzzle)
 
 
-class SudokuOptions(TaskOptions):
+class SudokuOptions(LevelOptions):
     """Which levels there are."""
 
     difficulty: int = Field(5, ge=1, le=9)
     """Hardest level: empty cells less 2; the levels up to it take turns."""
-    min_difficulty: int = Field(1, ge=1, le=9)
-    """Easiest level; equal to `difficulty` for one level alone."""
-
-    @model_validator(mode="after")
-    def _check_order(self) -> "SudokuOptions":
-        if self.min_difficulty > self.difficulty:
-            raise ValueError(
-                f"min_difficulty={self.min_difficulty} is above difficulty={self.difficulty}; lower it or raise the "
-                "other"
-            )
-        return self
 
 
 class Sudoku:
@@ -66,8 +54,7 @@ class Sudoku:
 
     def source(self, split: str) -> ProblemSource:
         """Return endless problems; none of `validation` is in `train`. Raises UnknownName for another split."""
-        levels = range(self.options.min_difficulty, self.options.difficulty + 1)
-        return GeneratedSource("sudoku", VERSION, split, (FAMILY,), levels)
+        return GeneratedSource("sudoku", VERSION, split, (FAMILY,), self.options.levels)
 
     def prompt(self, problem: Problem) -> Chat:
         """Ask the question and say how to answer."""

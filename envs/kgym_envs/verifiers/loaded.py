@@ -6,13 +6,12 @@ A rubric reads the whole row (its answer, its info and any other column), so a g
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
+from kgym.envs.goldrecord import GoldRecord
 from kgym.errors import ConfigError, DataError
 from kgym.neutral import error_line
 
@@ -73,7 +72,7 @@ def rows(member: str, args: dict[str, Any], part: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(GoldRecord, env="verifiers:ID"):
     """A gold answer: the answer of a row, and which row it is."""
 
     answer: str
@@ -83,18 +82,6 @@ class Record:
     index: int
     format: str = "fenced"
     """Format in which the policy writes calls of tools."""
-
-    def __str__(self) -> str:
-        """Return the gold answer."""
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-    @classmethod
-    def read(cls, gold: str) -> "Record":
-        """Read a gold answer back. Raises DataError if it is none."""
-        try:
-            return TypeAdapter(cls).validate_json(gold)
-        except ValidationError as error:
-            raise DataError(f"not a gold answer of an environment verifiers:ID: {gold[:80]!r}") from error
 
     def row(self) -> dict[str, Any]:
         """Return the row. Raises DataError if the installed environment has another row there."""
