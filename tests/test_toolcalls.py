@@ -173,7 +173,7 @@ def test_values_are_those_of_python(text):
         ("__import__('os')", "is not arithmetic"),
         ("open(1)", "functions are abs"),
         ("x", "is not expected here"),
-        ("abs(1, 2)", "abs takes 1 number, and got 2"),
+        ("abs(1, 2)", "abs takes 1 number, but got 2"),
         ("(" * 41 + "1" + ")" * 41, "deep"),
         ("-" * 60 + "1", "deep"),
         ("1" * 501, "at most 500"),
