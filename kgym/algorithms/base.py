@@ -42,8 +42,9 @@ class AlgorithmOptions(Options):
     replaced until the batch is full or the rounds are used up: DAPO's dynamic sampling.
     """
     mismatch: Correction = "truncate"
-    """What becomes of a weight exp(old - engine) above `mismatch_cap`: `truncate` cuts it to the cap, `mask` leaves
-    the token out. `off`: no weights."""
+    """Rule for a weight exp(old - engine) above `mismatch_cap`: `truncate` cuts it to the cap, `mask` leaves the token
+    out. `off`: no weights.
+    """
     mismatch_level: Level = "token"
     """What each weight covers. `token`: each token by itself. `geometric`: the geometric mean over the tokens of a
     completion, for all of them; it does not grow with the length. `sequence`: their product, for all of them.
@@ -53,7 +54,7 @@ class AlgorithmOptions(Options):
     mismatch_floor: float = Field(0.0, ge=0, allow_inf_nan=False)
     """Smallest weight, less than `mismatch_cap`; 0 is none. IcePop masks weights outside 0.5 to 5."""
     mismatch_below: Rule | None = None
-    """What becomes of a weight below `mismatch_floor`; without a choice the rule of `mismatch`."""
+    """Rule for a weight below `mismatch_floor`; by default that of `mismatch`."""
 
     @model_validator(mode="after")
     def _bounds_agree(self) -> Self:

@@ -1,4 +1,4 @@
-"""What a reward is compared with: its group, the others of its group, or the batch.
+"""Baselines of a reward: its group, the others of its group, or the batch.
 
 Only the episodes that count take part: those with a masked-in token and, as in DAPO, truncated ones that are masked
 (`PackedBatch.counted`). The figures of the others have no meaning and are masked out later. Whitening is over the

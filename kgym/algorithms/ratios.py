@@ -1,4 +1,4 @@
-"""How much likelier the tokens of a completion are now than at the start of the batch.
+"""The probability of a completion's tokens now, divided by that at the start of the batch.
 
 Dimension key:  T tokens of the pack   E episodes
 """

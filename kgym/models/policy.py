@@ -18,7 +18,7 @@ class Learner:
     """A model with its tokenizer."""
 
     model: PreTrainedModel
-    """In evaluation mode: dropout would make the ratios of a fresh batch differ from 1."""
+    """The model in evaluation mode: dropout would make the ratios of a fresh batch differ from 1."""
     tokenizer: PreTrainedTokenizerBase
     folder: str
     """The folder that it was loaded from."""

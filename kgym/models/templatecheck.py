@@ -58,7 +58,7 @@ def _limit() -> None:
     except ImportError:
         return
     for what, limit in ((resource.RLIMIT_CPU, CPU_S), (resource.RLIMIT_AS, MEMORY_BYTES)):
-        with contextlib.suppress(ValueError, OSError):  # a lower limit is there already
+        with contextlib.suppress(ValueError, OSError):  # the limit is already lower
             resource.setrlimit(what, (limit, limit))
 
 

@@ -113,7 +113,7 @@ class ChatTemplate:
         return self._between(reply._replace(role=self._reply_role(reply.role)))
 
     def turns_note(self) -> str:
-        """Return what the template changes in earlier turns when a conversation goes on; "" for nothing.
+        """Return what the template changes in earlier turns when a conversation continues; "" for nothing.
 
         Raises ConfigError if it cannot continue after a turn of the assistant.
         """

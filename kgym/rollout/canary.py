@@ -35,7 +35,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Text:
-    """What is read, and where the engine is asked for the next token."""
+    """A text, and the places at which the engine is asked for the next token."""
 
     prompt: Chat
     prompt_ids: tuple[int, ...]

@@ -238,8 +238,8 @@ class EpisodePool:
         return self._judge.wait([episode for group in groups for episode in group.episodes])
 
     def finished(self) -> list[OpenGroup]:
-        """Remove the groups whose episodes have all ended and return them, in order of birth, when all of their
-        verdicts are there.
+        """Remove the groups whose episodes have all ended and return them, in order of birth, once all of their
+        verdicts are ready.
         """
         ended = [group for group in self._groups if group.ended]
         self.wait(ended)
@@ -368,7 +368,7 @@ class EpisodePool:
     def restore(
         self, episodes: Sequence[Episode], state: Mapping[str, Any], setups: Mapping[str, EnvSetup], sampling: Sampling
     ) -> None:
-        """Take over what `state` returned; `setups` has the environments by their labels.
+        """Restore what `state` returned; `setups` has the environments by their labels.
 
         Prompts are made again from their problems.
         """

@@ -112,7 +112,7 @@ class Played:
     sampled: list[Group]
     """All groups that were completed, round by round."""
     batch: list[Group]
-    """Those to train on."""
+    """The groups to train on."""
     greedy: list[Group]
     """One greedy completion of the problem of each group of `batch`; [] if the plan does not ask for any."""
     rounds: int
@@ -148,7 +148,7 @@ class Played:
         return [group.rewards[0] if group.episodes[0].judged else None for group in self.greedy]
 
     def facts(self) -> dict[str, Any]:
-        """Return all but the episodes, as plain JSON values: what `of_facts` needs."""
+        """Return everything except the episodes, as plain JSON values for `of_facts`."""
         groups = [*self.sampled, *self.greedy]
         numbers = {id(group): number for number, group in enumerate(self.sampled)}
         return {
@@ -471,7 +471,7 @@ class Rollouts:
         }
 
     def restore(self, episodes: Sequence[Episode], state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned; with another number of ranks the groups are dealt out again."""
+        """Restore what `state` returned; with another number of ranks the groups are distributed again."""
         self._attempts = dict(state["attempts"])
         for stream in self.streams:
             stream.n_groups = state["n_groups"][stream.label]

@@ -1,4 +1,4 @@
-"""What a process on another machine needs of this one to find the same plugins and models."""
+"""The facts of this process that one on another machine needs to find the same plugins and models."""
 
 import os
 import sys

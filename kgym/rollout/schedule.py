@@ -44,7 +44,7 @@ class Schedule(Protocol):
         """Return open episodes and those of batches that wait, and what else `restore` needs, as plain JSON values."""
 
     def restore(self, episodes: Sequence[Episode], state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
 
     def close(self) -> None:
         """End what runs in the background."""

@@ -1,4 +1,4 @@
-"""What makes a resumed run the same run: the facts outside its configuration that its numbers depend on.
+"""The identity of a resumed run: the facts outside its configuration that its numbers depend on.
 
 A changed fact (data, prompt, verifier, budgets, another model at the same path) ends the command before anything is
 read or written. A changed version of a package or of a plugin is only reported: it need not change a number.

@@ -238,7 +238,7 @@ def _alike(rows: Sequence[tuple[int, int, int]]) -> list[list[tuple[int, int, in
 
 
 _Part = tuple[Tensor, Tensor, Tensor]
-"""Of the places of a bucket: the token at it, whether it is its home, whether it is a copy; each flat."""
+"""For each place of a bucket: its token, whether it is the token's home, whether it is a copy; each flat."""
 
 
 def _bucket(

@@ -217,8 +217,8 @@ def of_adapter(key: str) -> bool:
 
 
 def _targets(model: PreTrainedModel, wanted: Sequence[str]) -> list[str]:
-    """Return the names of the linear layers that get an adapter: those whose names end as `wanted` says, or all but the
-    output head.
+    """Return the names of the linear layers that get an adapter: those whose names end as `wanted` says, or all except
+    the output head.
 
     Raises UnknownName for a name without such a layer, ConfigError for the head.
     """

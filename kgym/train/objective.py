@@ -52,7 +52,7 @@ class Objective(Protocol):
         """
 
     def load_state_dict(self, state: Mapping[str, Any], checkpoint: Path) -> None:
-        """Take over what `state_dict` and `save` have written."""
+        """Restore what `state_dict` and `save` have written."""
 
     def ready(self, step: int, check: Callable[[], None]) -> None:
         """Begin: the weights are those of `step`. `check` raises RunError if another process has taken the run over."""

@@ -121,7 +121,7 @@ class Plan:
     all_together: int = 0
     """The peak with all of these settings."""
     left_out: str = ""
-    """What nothing bounds, so that it could not be planned, with the setting that would bound it."""
+    """A part without a bound, which could not be planned, with the setting that would bound it."""
 
     @property
     def parts(self) -> tuple[Part, ...]:

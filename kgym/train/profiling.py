@@ -87,9 +87,7 @@ class Cost:
     """Layers times heads times the size of a head."""
 
     def forward(self, *, tokens: int, trained: int, squares: int) -> float:
-        """Return the operations of a pass over so many tokens; `squares` are the squared lengths of the texts,
-        summed.
-        """
+        """Return the operations of a pass over `tokens`; `squares` are the squared lengths of the texts, summed."""
         return 2.0 * (self.backbone * tokens + self.head * trained) + 4.0 * self.attention * squares
 
 
@@ -205,9 +203,7 @@ def reassign(source: str, target: str, seconds: float) -> None:
 
 
 def count(*, tokens: int, computed: int, trained: int, squares: int, backward: bool) -> None:
-    """Count a pass of the policy over texts of so many tokens, of which `computed` are computed and `trained` reach
-    the head.
-    """
+    """Count a pass of the policy over texts of `tokens`, of which `computed` are computed; `trained` reach the head."""
     recorder = _current.get()
     if recorder is None:
         return

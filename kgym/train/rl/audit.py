@@ -88,7 +88,7 @@ def audit_metrics(audited: Mapping[str, Sequence[Audited]]) -> dict[str, float]:
 
 
 def agreement(audited: Sequence[Audited]) -> dict[str, float]:
-    """Compare the verdicts of both; all but `unscored_frac` is over the completions that both have scored.
+    """Compare the verdicts of both; every figure except `unscored_frac` is over the completions that both have scored.
 
     A false accept is a completion that the verifier of the rewards finds correct and the audit does not. `auc` is the
     chance that a completion which the audit finds correct has a higher score than one which it does not, plus half the

@@ -29,7 +29,7 @@ MOSTLY = 0.5
 GOOD_FRAC = 0.2
 """Share of correct completions that a policy does not lose by chance."""
 GONE_STEPS = 3
-"""Steps after which a hint that was gone is given again."""
+"""Steps without a hint after which it is given again."""
 
 LOWER_LR = "start again with a smaller train.lr"
 
@@ -97,7 +97,7 @@ class Diagnosis:
         return hints + updates
 
     def new(self, metrics: Mapping[str, float | None], step: int) -> list[Hint]:
-        """Return the hints of a step that were not given yet, or were gone for some steps."""
+        """Return the hints of a step that were not given yet, or not for some steps."""
         fresh = []
         for hint in self.see(metrics, step):
             if step - self._last_seen.get(hint.key, -math.inf) > GONE_STEPS:

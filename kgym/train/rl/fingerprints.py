@@ -1,4 +1,4 @@
-"""What the numbers of a run depend on outside its configuration: the files of its models."""
+"""Fingerprints of the files outside its configuration that a run's numbers depend on: those of its models."""
 
 from pathlib import Path
 

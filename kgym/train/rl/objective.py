@@ -135,7 +135,7 @@ class Reinforcement:
         return config.model_copy(update={"engine": engine})
 
     def _facts(self) -> dict[str, Any]:
-        """Return what the manifest says of the run in addition to its configuration; see `identity`."""
+        """Return the facts of the run in its manifest, in addition to its configuration; see `identity`."""
         envs = {stream.label: stream.setup.facts() for stream in self.rollouts.streams}
         return {
             "specs": {member.title: member.spec.to_json() for member in self.members},
@@ -379,7 +379,7 @@ class Reinforcement:
             f"{nothing_to_learn(played)}{remedy}. What the policy learned before is kept in {self.folder.path}"
         )
 
-    # --- what is said ---
+    # --- what is reported ---
 
     def validate(self, step: int) -> dict[str, float]:
         """See `Objective`: score the policy through the path of training."""

@@ -190,9 +190,9 @@ class Overall:
     truncated_frac: float
     unscored_frac: float
     scores: dict[str, float]
-    """By `LABEL/PROBLEM`."""
+    """Scores by `LABEL/PROBLEM`."""
     facts: dict[str, Any]
-    """By label."""
+    """Facts by label."""
     comparability: str
 
     @classmethod

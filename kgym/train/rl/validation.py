@@ -1,4 +1,4 @@
-"""What a policy is scored on while it is trained: the validation split of each of its environments, and benchmarks.
+"""The scores of a policy while it is trained: on the validation split of each of its environments, and on benchmarks.
 
 A validation uses the code path of training, and its results are kept for paired comparison: eval/step-N.json,
 eval/BENCH/step-N.json, and in a run with several environments eval/LABEL/step-N.json.
@@ -91,7 +91,7 @@ class Validation:
         return {label: evaluation.source for label, evaluation in self.own.items()}
 
     def facts(self) -> dict[str, Any]:
-        """Return what the manifest says of the validation and the benchmarks."""
+        """Return the facts of the validation and the benchmarks in the manifest."""
         own = {label: evaluation.facts for label, evaluation in self.own.items()}
         benches = {name: evaluation.facts for name, evaluation in self.benches.items()}
         return {"validation": own.get("", own), "benches": benches}

@@ -62,7 +62,7 @@ Comparisons = Callable[[int], Comparison]
 
 @dataclass(frozen=True)
 class PreferenceData:
-    """What a model of preferences learns from and is measured on."""
+    """The comparisons that a model learns from, and those that it is measured on."""
 
     train: Comparisons
     held_out: Sequence[Comparison]

@@ -95,7 +95,7 @@ class TooLong(DataError):
 
     @classmethod
     def of(cls, n_tokens: int, context: int, question: str) -> Self:
-        """Return the error for an example of so many tokens."""
+        """Return the error for an example of `n_tokens`."""
         return cls(f"an example has {n_tokens} tokens and the model's context {context}: {question[:80]!r}")
 
 

@@ -1,5 +1,5 @@
-"""On-policy distillation: the student samples, and each of its tokens is rewarded by how much likelier the teacher
-finds it.
+"""On-policy distillation: the student samples, and each of its tokens is rewarded by the teacher's log-probability
+relative to its own.
 
     A_t = log teacher(token) - log old(token),    cut to +-max_advantage
     L   = -mean over tokens of ratio_t A_t
@@ -52,7 +52,7 @@ class OPD(AlgorithmBase):
 
     @property
     def plan(self) -> UpdatePlan:
-        """What the trainer has to do for it: the teacher is the reference."""
+        """Return what the trainer has to do: load the teacher as the reference."""
         return UpdatePlan(
             inner_steps=self.options.inner_steps,
             minibatches=self.options.minibatches,

@@ -42,7 +42,7 @@ class Row:
     request: GenerateRequest
     prompt_ids: tuple[int, ...]
     context: tuple[int, ...]
-    """What the model has to read before the first token: the prompt and the earlier segments."""
+    """Tokens that the model has to read before the first new one: the prompt and the earlier segments."""
     uniforms: np.ndarray
     """One number for each token that may be sampled: the completion's budget, or what the context leaves of it."""
     token_ids: list[int] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Row:
 
     @property
     def read(self) -> tuple[int, ...]:
-        """The tokens that the model has read: all but the newest."""
+        """The tokens that the model has read: all except the newest."""
         return (*self.context, *self.token_ids)[:-1]
 
     def continues(self, other: "Row") -> bool:

@@ -344,7 +344,7 @@ def without_key(text: str, key: str) -> str:
 
 
 def _words(answer: httpx.Response) -> str:
-    """Return what a server says of an error, in one line."""
+    """Return a server's description of an error, in one line."""
     text = answer.text
     with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
         error = answer.json()["error"]

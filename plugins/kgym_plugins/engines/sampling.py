@@ -88,8 +88,8 @@ def _place(cdf_BV: Tensor, target_B1: Tensor) -> Tensor:
 
 
 def truncate(probs_BV: Tensor, top_k_B: Tensor | None, top_p_B: Tensor | None) -> Tensor:
-    """Set to 0 all but the k likeliest tokens (0: all), then all but the fewest that hold a share p of what is left.
-    Not normalised.
+    """Set all probabilities to 0 except those of the k likeliest tokens (0: all), then all except those of the fewest
+    tokens that have a share p of the rest. Not normalised.
     """
     sorted_BV, order_BV = probs_BV.sort(dim=1, descending=True, stable=True)
     if top_k_B is not None:

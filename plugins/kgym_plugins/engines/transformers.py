@@ -86,7 +86,9 @@ class TransformersOptions(Options):
 
 
 def _warn_of_ordinary_end(folder: str, configured: int | list[int] | None, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Warn of a configuration with an end token that is part of ordinary text: completions are cut wherever it occurs."""
+    """Warn of a configuration with an end token that is part of ordinary text: completions are cut wherever it
+    occurs.
+    """
     ids = configured if isinstance(configured, list) else [configured]
     marks = {tokenizer.eos_token_id, None, *tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     for number in ids:
@@ -140,7 +142,9 @@ class TransformersEngine:
 
     @classmethod
     def check(cls, options: TransformersOptions, model_folder: str) -> None:
-        """Raise what the constructor does, as far as the configuration and the tokenizer show it; no weights are read."""
+        """Raise what the constructor does, as far as the configuration and the tokenizer show it; no weights are
+        read.
+        """
         config = load_config(model_folder)
         if (reason := other_state(config)) is not None:
             raise UnsuitedModel(_unsuited(model_folder, reason))
