@@ -17,9 +17,9 @@ class MathOptions(Options):
     extraction: tuple[str, ...] = Field(RULES)
     """Ways to find the answer, in order; the first that finds something decides."""
     preset: Preset = "default"
-    """How strict the comparison is where people disagree. The options below depart from it, where they are given."""
+    """How strict the comparison is where people disagree. The options below override it."""
     decimals: int | None = Field(None, ge=0, le=50)
-    """Significant digits that a decimal needs to stand for 1/3 or pi, and 0 if none does. strict: 0, default: 4,
+    """Significant digits that a decimal needs to be accepted for 1/3 or pi; 0 accepts none. strict: 0, default: 4,
     lenient: 3.
     """
     unit_left_out: bool | None = None
@@ -33,18 +33,18 @@ class MathOptions(Options):
     forgive_missing_base: bool | None = None
     """Take the bare digits 52 for 52_8 even if the question names no base. strict and default: false, lenient: true."""
     explain: bool = False
-    """Keep in the verdict what each stage made of the gold answer and the response, as `kgym verify --explain` shows
-    it.
+    """Keep the result of each stage for the gold answer and the completion in the verdict, as `kgym verify --explain`
+    shows it.
     """
 
     @field_validator("extraction")
     @classmethod
     def _known(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
         if unknown := set(rules) - set(RULES):
-            raise ValueError(f"{', '.join(sorted(unknown))}: no such rule; known: {', '.join(RULES)}")
+            raise ValueError(f"{', '.join(sorted(unknown))}: unknown rule; known: {', '.join(RULES)}")
         return rules
 
     def strictness(self) -> Strictness:
-        """Return the preset with the options that depart from it."""
+        """Return the preset with the options that override it."""
         given = {field.name: getattr(self, field.name) for field in fields(Strictness)}
         return replace(PRESETS[self.preset], **{name: value for name, value in given.items() if value is not None})

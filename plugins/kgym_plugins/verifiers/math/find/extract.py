@@ -1,7 +1,7 @@
-r"""Finding the answer in a response. Linear in its length: one pass for boxes, and a bounded tail for everything else.
+r"""Find the answer in a completion. Linear in its length: one pass for boxes, and a bounded tail for everything else.
 
-What counts is said after the reasoning (`kgym.answers.conclusion`); reasoning that is never closed has no answer. Then
-the rules in the order that the verifier's options give, the first that finds something deciding:
+Only the text after the reasoning counts (`kgym.answers.conclusion`); if the reasoning is never closed, there is no
+answer. The rules are tried in the order that the verifier's options give, and the first that finds something decides:
 
     boxed       the last balanced \boxed{}, \fbox{} or \framebox{}; if the last one is empty or unterminated there is no
                 answer
@@ -10,10 +10,10 @@ the rules in the order that the verifier's options give, the first that finds so
     bold        **...** at the end
     display     a display formula at the end
     conclusion  the last sentence, if it begins with "therefore", "so", ... and ends like a sentence
-    whole       the whole response, if it is one line, or a last line that is nothing but an answer
+    whole       the whole completion, if it is one line, or a last line that consists only of an answer
 
-Everything found must be the end of what the response says: a number met on the way is not an answer, and what was cut
-off has none.
+Everything found must be at the end of the completion: a number in the middle is not an answer, and a completion that
+was cut off has none.
 """
 
 import re
