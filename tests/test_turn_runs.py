@@ -91,7 +91,8 @@ def test_ray_is_sync_to_the_last_bit(sync, tmp_path):
 
 @pytest.mark.slow
 @needs_vllm
-def test_vllm_samples_turns_that_the_trainer_computes_alike(sync, tmp_path):
+def test_vllm_samples_turns_that_the_trainer_computes_alike(sync, tmp_path, capsys):
+    """With `capsys`, so `sys.stderr` has no descriptor, as in some notebooks."""
     run = trained(tmp_path / "run", "engine=vllm", f"engine.python={PYTHON}", steps=2)
     for line in read_metrics(run / "metrics.jsonl"):
         assert line["episode/turns_mean"] > 1.5

@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 import weakref
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
@@ -21,6 +20,8 @@ OLDEST, NEWEST = (0, 30), (0, 33)
 """Versions of vLLM whose interfaces this engine was written for; others are refused, because the interfaces change
 without notice.
 """
+STANDARD_ERROR = 2
+"""Its descriptor: `sys.stderr` may be an object without one, as in a notebook or a test."""
 ENDING_S = 10.0
 """Time that the worker has to end by itself."""
 PROBE = """
@@ -147,7 +148,7 @@ def _started(
             [python, "-P", str(WORKER), str(theirs.fileno()), str(their_life.fileno()), checksums.__file__],
             pass_fds=[theirs.fileno(), their_life.fileno()],
             stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),  # an engine that prints must not write into the output of a command
+            stdout=STANDARD_ERROR,  # an engine that prints must not write into the output of a command
             start_new_session=True,  # Ctrl-C must reach this process alone
             env=dict(variables),
         )
