@@ -1,7 +1,8 @@
-"""Families of straight-line programs: read one to three whole numbers, compute with them line by line, print one number.
+"""Families of straight-line programs: read one to three whole numbers, compute with them line by line, print one
+number.
 
-They need neither loops nor branches nor functions, so that a very small model can learn to write them. The number of operations grows
-with the level.
+They need neither loops nor branches nor functions, so that a very small model can learn to write them. The number of
+operations grows with the level.
 """
 
 import random

@@ -262,13 +262,19 @@ def ages(rng: random.Random, level: int) -> Draft | None:
         if times * (young + later) - later <= young:
             return None
         apart = (times - 1) * (young + later)
-        told = f"{two} is {apart} years older than {one}. In {later} years, {two} will be {times} times as old as {one} will be then"
+        told = (
+            f"{two} is {apart} years older than {one}. In {later} years, {two} will be {times} times as old as "
+            f"{one} will be then"
+        )
         asks = (f"How old is {one} now?", f"What is {one}'s age today?", f"How many years old is {one} at present?")
         then = young + later
         steps = [f"then: {times}-1={times - 1}, {apart}/{times - 1}={then}", f"now: {then}-{later}={young}"]
         return story(["then", apart, later, times], f"{told}. {rng.choice(asks)}", young, *steps)
     whole = young + times * young + times * young + apart
-    told = f"{two} is {times} times as old as {one}, {three} is {apart} years older than {two}, and all three together are {whole} years old"
+    told = (
+        f"{two} is {times} times as old as {one}, {three} is {apart} years older than {two}, and all three "
+        f"together are {whole} years old"
+    )
     asks = (f"How old is {three}?", f"What is {three}'s age?", f"Find the age of {three} in years.")
     steps = [f"without the {apart}: {whole}-{apart}={whole - apart}", f"parts: 1+{times}+{times}={1 + 2 * times}"]
     steps += [f"{one}: {whole - apart}/{1 + 2 * times}={young}", f"{two}: {times}*{young}={times * young}"]
@@ -393,7 +399,10 @@ def shares(rng: random.Random, level: int) -> Draft | None:
         return story(
             [*params, days], f"{told}. {rng.choice(asks)}", left // days, *steps, f"{left}/{days}={left // days}"
         )
-    told = f"In a {place}, {percent}% of the {who} are new. Of the others, {above}/{below} have been counted, and {left} have not"
+    told = (
+        f"In a {place}, {percent}% of the {who} are new. Of the others, {above}/{below} have been counted, and "
+        f"{left} have not"
+    )
     asks = (
         f"How many {who} are there in all?",
         f"What is the number of all the {who}?",

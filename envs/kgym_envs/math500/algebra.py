@@ -179,7 +179,10 @@ def line(rng: random.Random, level: int) -> Draft | None:
             return None
         slope = Fraction(-a, b) if level == 4 else Fraction(b, a)
         kind = "parallel" if level == 4 else "perpendicular"
-        given = f"{kind} to the line ${poly([a, 0])}{'' if b < 0 else '+'}{poly([b, 0], 'y')}={c}$ through the point $({x},{y})$"
+        given = (
+            f"{kind} to the line ${poly([a, 0])}{'' if b < 0 else '+'}{poly([b, 0], 'y')}={c}$ through the point "
+            f"$({x},{y})$"
+        )
         steps = [f"{-a}/({b})={plain(Fraction(-a, b))}"] + (
             [f"-1/({plain(Fraction(-a, b))})={plain(slope)}"] if level == 5 else []
         )

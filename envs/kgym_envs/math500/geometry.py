@@ -77,7 +77,10 @@ def sector(rng: random.Random, level: int) -> Draft | None:
         params = ["area", r, degrees]
     else:
         s = r + rng.randint(1, 9)
-        given = f"two circles with the same centre have radii ${r}$ and ${s}$, and an angle of ${degrees}^\\circ$ at the centre is drawn"
+        given = (
+            f"two circles with the same centre have radii ${r}$ and ${s}$, and an angle of ${degrees}^\\circ$ at "
+            f"the centre is drawn"
+        )
         asked = "area of the part of the ring between the circles that lies inside the angle"
         value = (s * s - r * r) * share
         steps = [
@@ -142,7 +145,10 @@ def volume(rng: random.Random, level: int) -> Draft | None:
         given, value = f"a cylinder with diameter ${r}$ and height ${h}$", Fraction(r * r * h, 4)
         steps = [quotient(r, 2), f"{r}^2/4*{h}={plain(value)}"]
     elif level == 4:
-        given = f"a solid made of a cylinder with radius ${r}$ and height ${h}$ and half a ball of the same radius on top of it"
+        given = (
+            f"a solid made of a cylinder with radius ${r}$ and height ${h}$ and half a ball of the same radius on "
+            f"top of it"
+        )
         value = r * r * h + Fraction(2 * r**3, 3)
         steps = [f"{r}^2*{h}={r * r * h}", f"2*{r}^3/3={plain(Fraction(2 * r**3, 3))}"]
         steps.append(f"{r * r * h}+{plain(Fraction(2 * r**3, 3))}={plain(value)}")

@@ -216,7 +216,8 @@ def logarithm(rng: random.Random, level: int) -> Draft | None:
         if params[0] == params[1]:
             return None
         steps.append(
-            f"{plain(Fraction(params[0][2], params[0][1]))}+{bracket(Fraction(params[1][2], params[1][1]))}={plain(total)}"
+            f"{plain(Fraction(params[0][2], params[0][1]))}"
+            f"+{bracket(Fraction(params[1][2], params[1][1]))}={plain(total)}"
         )
     text = " + ".join(texts)
     question = rng.choice((f"Evaluate ${text}$.", f"What is the value of ${text}$?", f"Compute ${text}$."))

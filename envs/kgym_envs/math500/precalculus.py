@@ -92,7 +92,8 @@ def determinant(rng: random.Random, level: int) -> Draft | None:
         ]
         value = a * minors[0] - b * minors[1] + c * minors[2]
         steps.append(
-            f"{bracket(a)}*{bracket(minors[0])}-{bracket(b)}*{bracket(minors[1])}+{bracket(c)}*{bracket(minors[2])}={value}"
+            f"{bracket(a)}*{bracket(minors[0])}-{bracket(b)}*{bracket(minors[1])}"
+            f"+{bracket(c)}*{bracket(minors[2])}={value}"
         )
     if value == 0:
         return None
