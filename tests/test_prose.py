@@ -51,6 +51,8 @@ REPLACEMENTS = {
     r"for want of": "without, because ... is missing",
     r"let be|left be": "left unchanged",
     r"at that": "also",
+    r"(?:sampled|truncated|unfinished) answers?|tokens (?:an|each) answer|"
+    r"answers? (?:that )?(?:is|are|was|were) (?:truncated|sampled|generated)": "completion: the whole text of an episode",
 }
 WORDS = re.compile(rf"(?<![\w-])(?:{'|'.join(f'(?P<w{n}>{words})' for n, words in enumerate(REPLACEMENTS))})(?![\w-])")
 HINTS = list(REPLACEMENTS.values())
@@ -168,6 +170,8 @@ def left_out_words(texts: list[tuple[Path, int, str]]) -> list[str]:
         ("a stand-in for the hub", True),
         ("see `envs behind`", True),
         ("what\nbesides", False),
+        ("160 tokens an answer", False),
+        ("the tokens of an answer", True),  # which the verifier's grammar reads
     ],
 )
 def test_the_words_are_found(text, plain):
