@@ -199,7 +199,7 @@ def test_a_verifier_that_accepts_too_much_is_pointed_out(tmp_path, capsys):
     [
         (["audit=no-such"], "no verifier named 'no-such'"),
         (["audit=math", "audit.partail=1"], "audit.partail"),
-        (["audit=reward_model"], "name its folder as the option model"),
+        (["audit=reward_model"], "name its folder with the option model"),
     ],
 )
 def test_what_is_wrong_with_an_audit_is_said_before_anything_is_written(settings, said, tmp_path, capsys):

@@ -103,7 +103,7 @@ def test_the_engine_says_which_weights_and_what_to_do(tiny_model, temperature, v
         model.model.norm.weight.fill_(3e38)  # finite, and the logits are not
     engine.load(version, ModelWeights(model))
     with pytest.raises(
-        EngineError, match=rf"logits of .* are not finite in 3 of 3 answers \(weights of version {version}, float32"
+        EngineError, match=rf"logits of .* are not finite in 3 of 3 completions \(weights of version {version}, float32"
     ) as error:
         list(generate(engine, requests(3, temperature)))
     assert remedy in str(error.value)

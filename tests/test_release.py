@@ -43,8 +43,8 @@ def test_the_classifiers_name_the_versions_that_were_tried():
     tried = (
         PAGE.partition("## Supported versions of Python")[2]
         .partition("\n## ")[0]
-        .partition("Tried: ")[2]
-        .partition(".\n")[0]
+        .partition("and later. ")[2]
+        .partition("`.ci/pythons`")[0]
     )
     assert named == set(re.findall(r"3\.\d+", tried))
     assert PROJECT["requires-python"] == ">=3.11"
