@@ -95,10 +95,10 @@ def test_the_commands_take_it(tmp_path):
     assert (len(trained), len(asked)) == (8, 20)
     assert {2} <= {episode.n_turns for episode in trained} <= {1, 2}
     assert all(episode.verdict.scored for episode in trained)
-    lost = [episode for episode in asked if not episode.verdict.scored]
-    assert 0 < len(lost) < 20
-    assert {episode.verdict.reason for episode in lost} <= {"reply:ConnectionError", "error:ConnectionError"}
-    assert "no reply, so the completion is unscored: ConnectionError: " in said
+    lost = [episode.verdict.reason for episode in asked if not episode.verdict.scored]
+    assert 0 < len(lost) < 20  # 40 steps for replies and 40 for verdicts, in any order: it ends after 60
+    assert set(lost) <= {"reply:ConnectionError", "error:ConnectionError"}
+    assert ("no reply, so the completion is unscored: ConnectionError: " in said) == ("reply:ConnectionError" in lost)
     assert "Traceback" not in said
 
 
