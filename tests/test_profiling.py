@@ -261,7 +261,7 @@ def kgym_rollouts_finished(step):
 @pytest.mark.slow
 def test_a_run_that_runs_out_of_memory_says_when(tmp_path):
     (tmp_path / "short_of_memory.py").write_text(SHORT_OF_MEMORY)
-    settings = [part for item in (*SMALL, "rollout.problems_per_step=8") for part in ("--set", item)]
+    settings = [part for item in (*SMALL, "rollout.problems_per_step=32") for part in ("--set", item)]
     done = subprocess.run(
         [sys.executable, "-m", "kgym", "train", "-p", "short_of_memory", "--run", str(tmp_path / "run"), *settings],
         capture_output=True,
