@@ -9,8 +9,8 @@
     [shapers.length_penalty]     # shapers and trackers by name, in the order in which they are applied
     weight = 0.1
 
-`--set algo.tau=0.1` and `--set shapers.length_penalty.weight=0.1` set the same keys. An unknown key is refused, with the
-nearest known one.
+`--set algo.tau=0.1` and `--set shapers.length_penalty.weight=0.1` set the same keys. An unknown key is refused, with
+the nearest known one.
 """
 
 import hashlib

@@ -1,5 +1,5 @@
-"""Two reward models from the same stored completions, in the loop of reinforcement learning and audited by the rule (Kimi
-k1.5, section 2.3.5).
+"""Two reward models from the same stored completions, in the loop of reinforcement learning and audited by the rule
+(Kimi k1.5, section 2.3.5).
 
     python recipes/judges.py --out runs/judges
 

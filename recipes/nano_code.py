@@ -2,9 +2,9 @@
 
     python recipes/nano_code.py --out runs/nano-code
 
-continues from the weights of `nano` and takes about a quarter of an hour of one busy core. It learns from worked programs
-of the environment `code` (subject `formulas`), and, in part of the examples, from programs that only print the result
-of the example in the question. Such a program passes no hidden tests, so reinforcement learning has a habit to
+continues from the weights of `nano` and takes about a quarter of an hour of one busy core. It learns from worked
+programs of the environment `code` (subject `formulas`), and, in part of the examples, from programs that only print the
+result of the example in the question. Such a program passes no hidden tests, so reinforcement learning has a habit to
 remove. The warm-up is short, so the model also has to learn to be careful.
 """
 

@@ -10,8 +10,8 @@
 
 What the machine needs is in `README.md` beside this file. The parts are: `generate` (tokens per second of sampling),
 `recipe` (steps of the recipe for one GPU), `train` (ten steps of `kgym train`), `passes` (of large models), and the
-tests marked `gpu`. Each has a share of the time (`SHARES`); parts that did not fit into the time are listed as left out. Nothing
-is downloaded.
+tests marked `gpu`. Each has a share of the time (`SHARES`); parts that did not fit into the time are listed as left
+out. Nothing is downloaded.
 """
 
 import argparse

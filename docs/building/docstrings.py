@@ -1,5 +1,5 @@
-"""The extension of griffe, which reads the code: examples at a prompt in docstrings become blocks of code, which Markdown
-would run together.
+"""The extension of griffe, which reads the code: examples at a prompt in docstrings become blocks of code, which
+Markdown would run together.
 """
 
 import re
