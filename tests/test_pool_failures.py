@@ -131,6 +131,18 @@ def processes_below(pid):
     return servers, workers
 
 
+def processes_of(pool):
+    """Return the pid of the fork server of a pool, in a list, and those of its workers. Earlier tests of this process
+    may have left other pools, whose processes a later test needs.
+    """
+    server = pool.server_pid
+    try:
+        with open(f"/proc/{server}/task/{server}/children") as children:
+            return [server], [int(child) for child in children.read().split()]
+    except OSError:  # it has ended, or is not started
+        return [], []
+
+
 def kill_all(pids, number=signal.SIGKILL):
     for pid in pids:
         try:
@@ -232,7 +244,7 @@ def test_a_stopped_fork_server_is_replaced(pool, monkeypatch):
 def test_a_stopped_worker_is_replaced():
     with pool_of(Rogue, deadline_s=0.5) as pool:
         judge(pool, "x", "y")
-        kill_all(processes_below(os.getpid())[1], signal.SIGSTOP)
+        kill_all(processes_of(pool)[1], signal.SIGSTOP)
         labels = in_time(lambda: judge(pool, *["x"] * 40))
     assert set(labels) <= {"correct", "unscored:timeout"}
     assert labels.count("correct") >= 36
@@ -247,7 +259,7 @@ def test_a_storm_of_kills(pool, seed):
 
     def rage():
         while not storm.wait(rng.uniform(0.02, 0.3)):
-            servers, workers = processes_below(os.getpid())
+            servers, workers = processes_of(pool)
             pids = rng.sample(workers, len(workers) // 2) if rng.random() < 0.8 else servers
             hit.update(pids)
             kill_all(pids, rng.choice([signal.SIGKILL, signal.SIGSEGV]))
