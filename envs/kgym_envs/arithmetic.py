@@ -27,10 +27,8 @@ def multiply(rng: random.Random, level: int) -> Draft:
     return Draft((a, b), f"What is {a}*{b}?", a * b, f"{a}*{b}=\\boxed{{{a * b}}}")
 
 
-FAMILIES = (
-    Family("sum", "arithmetic", add),
-    Family("difference", "arithmetic", subtract),
-    Family("product", "arithmetic", multiply),
+FAMILIES = tuple(
+    Family(name, "arithmetic", make) for name, make in (("sum", add), ("difference", subtract), ("product", multiply))
 )
 
 
