@@ -16,6 +16,8 @@ from openenv.core.env_server.http_server import create_fastapi_app
 from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.types import Action, Observation, State
 
+LIVES = {"dying": 60, "early": 12}
+"""Steps after which the process ends."""
 STEPS = itertools.count()
 
 
@@ -46,7 +48,7 @@ class Sums(Environment):
     def step(self, action, timeout_s=None, **kwargs):
         if action.text == "crash":
             raise KeyError("broken")
-        if action.text == "exit" or (self.kind == "dying" and next(STEPS) >= 60):
+        if action.text == "exit" or (self.kind in LIVES and next(STEPS) >= LIVES[self.kind]):
             os._exit(1)
         self.left -= 1
         guess = int((re.findall(r"\d+", action.text) or [0])[-1])
@@ -64,7 +66,7 @@ async def serve(kinds):
     """Serve each kind on a separate port.
 
     `unseeded`: the first observation ignores the seed. `hidden`: its number does. `single`: one session at a time.
-    `dying`: the process ends after some steps.
+    `dying`, `early`: the process ends after so many steps (`LIVES`).
     """
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in kinds]
     print(*(listening.getsockname()[1] for listening in sockets), flush=True)
