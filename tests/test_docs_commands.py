@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from doc_pages import PAGES, ROOT, blocks, kgym_words, shell_lines
+from doc_pages import PAGES, ROOT, SHELL, blocks, indented, kgym_words, shell_lines
 from kgym.cli import main as cli
 
 RUN = ("first-hour.md", "write.md", "own-data.md")
@@ -102,6 +102,19 @@ def test_every_command_is_understood(page, line, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["kgym", *kgym_words(line)])
     if "--help" not in given.rest:
         parser.parse_args(given.rest)
+
+
+AFTER = ("|", "&&", "-m", "import")
+"""What may stand before `kgym` in the middle of a line."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_block_of_commands_was_not_wrapped_like_prose(page):
+    """Then `kgym` stands in the middle of a line, or behind a comment."""
+    for block in [*blocks(page, *SHELL), *indented(page)]:
+        for line in block.splitlines():
+            for before in re.findall(rf"(\S+) +kgym(?= *$| (?:{'|'.join(cli.COMMANDS)})\b)", line):
+                assert before in AFTER, line
 
 
 def _here(words, folder):
