@@ -110,7 +110,7 @@ AFTER = ("|", "&&", "-m", "import")
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_block_of_commands_was_not_wrapped_like_prose(page):
-    """Then `kgym` stands in the middle of a line, or behind a comment."""
+    """Wrapped, a line has `kgym` in its middle, or after a comment."""
     for block in [*blocks(page, *SHELL), *indented(page)]:
         for line in block.splitlines():
             for before in re.findall(rf"(\S+) +kgym(?= *$| (?:{'|'.join(cli.COMMANDS)})\b)", line):

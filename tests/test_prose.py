@@ -207,3 +207,36 @@ def test_docstrings_are_plain_english():
 def test_comments_are_plain_english():
     texts = [(path, line, text) for path in files(*SOURCE) if path != Path(__file__) for line, text in comments(path)]
     assert left_out_words(texts) == []
+
+
+MARK = re.compile(r"( *)(?:[-*+]|\d+[.)]) +")
+"""The mark of an item of a list."""
+
+
+def _badly_laid_out(page):
+    """Return the lines that a paragraph, a list or a table of a page would swallow, or be cut by, when it is rendered."""
+    for block in without_code(page).split("\n\n"):
+        lines = [line for line in block.splitlines() if line.strip()]
+        if not lines or lines[0].lstrip().startswith(("<", "!!!", "///", "::")):
+            continue
+        first, items = len(lines[0]) - len(lines[0].lstrip()), []
+        for number, line in enumerate(lines):
+            indent, mark = len(line) - len(line.lstrip()), MARK.match(line)
+            if mark and (number == 0 or indent in items or (items and indent % 4 == 0)):
+                items.append(indent)
+            elif (
+                mark
+                or (number and line.startswith("#"))
+                or line.lstrip().startswith("|") != lines[0].lstrip().startswith("|")
+                or (indent <= items[-1] if items else indent != first)
+            ):
+                yield line
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_lists_tables_and_paragraphs_are_parted(page):
+    """A line of a paragraph that begins with `- ` or `3. ` becomes an item of a list, and a table needs an empty line
+    before it.
+    """
+    assert list(_badly_laid_out(page)) == []
+    assert page.read_text().endswith("\n")
