@@ -18,12 +18,12 @@ help:
 	@echo "make lint types   ruff and mypy"
 	@echo "make site         build the documentation site into build/site, any warning is an error (EXTRAS=dev,docs)"
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed-$(EXTRAS): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
-install: $(VENV)/installed
+install: $(VENV)/installed-$(EXTRAS)
 
 quickstart: install
 	$(BIN)/kgym train --env aime --algo mirror --run $(RUN) --seed $(SEED)

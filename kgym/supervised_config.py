@@ -134,7 +134,7 @@ class SFTTrainConfig(TrainConfig):
     decay_frac: float = Field(0.2, ge=0, le=1)
     """Share of the steps, at the end, over which the learning rate falls, but never before the warm-up ends."""
     weight_decay: float = Field(0.01, ge=0)
-    """Which weights are decayed: matrices only."""
+    """Weight decay of matrices; vectors are not decayed."""
     betas: tuple[float, float] = (0.9, 0.98)
     """AdamW's decay of the gradient's mean and of its square."""
     microbatch_tokens: int = Field(4096, ge=1)

@@ -356,6 +356,11 @@ def test_doctor_is_content_with_what_comes_with_kgym(capsys):
     assert report["versions"]["kgym"]
 
 
+def test_doctor_counts_the_components_of_a_plugin_in_english(capsys):
+    assert main(["plugins", "doctor"]) == 0
+    assert re.search(r"\b1 experiment\b.*\n(?s:.*)\b[2-9] families\b", capsys.readouterr().out)
+
+
 def test_doctor_explains_what_is_wrong(kgymfile, capsys):
     kgymfile("def helper():\n    raise RuntimeError('no engine today')\nhelper()\n")
     assert main(["plugins", "doctor"]) == 1

@@ -418,4 +418,10 @@ def _print_report(report: dict[str, Any]) -> None:
 
 def _said(plugin: dict[str, Any]) -> str:
     counts = Counter(offer["kind"] for offer in plugin["offers"])
-    return plugin["error"] or ", ".join(f"{n} {kind}{'s' * (n > 1)}" for kind, n in counts.items()) or "nothing yet"
+    return plugin["error"] or ", ".join(_counted(n, kind) for kind, n in counts.items()) or "nothing yet"
+
+
+def _counted(n: int, kind: str) -> str:
+    if n == 1:
+        return f"1 {kind}"
+    return f"{n} {kind.removesuffix('y')}ies" if kind.endswith("y") else f"{n} {kind}s"

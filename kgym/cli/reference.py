@@ -54,7 +54,7 @@ def _of(config: type[BaseModel]) -> Iterable[str]:
         if isinstance(default, BaseModel):
             sections += [
                 f"### `{row['key']}`",
-                (type(default).__doc__ or "").strip(),
+                _one_line(type(default).__doc__ or ""),
                 _table(_fields(default, row["key"])),
             ]
         elif get_origin(field.annotation) is dict:
@@ -62,7 +62,7 @@ def _of(config: type[BaseModel]) -> Iterable[str]:
             for model in models:  # a table of parts by name
                 sections += [
                     f"### `{row['key']}.LABEL`",
-                    (model.__doc__ or "").strip(),
+                    _one_line(model.__doc__ or ""),
                     _table(_own(model, f"{row['key']}.LABEL")),
                 ]
         elif models:  # a part that a run may have
@@ -113,6 +113,10 @@ def _table(rows: Iterable[Row]) -> str:
         cells = (f"`{row['key']}`", row["type"], row["default"], row["constraints"], row["description"])
         lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
     return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _cell(text: str) -> str:

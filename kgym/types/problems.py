@@ -18,7 +18,7 @@ Chat = tuple[Message, ...]
 class Problem:
     """A question with its gold answer.
 
-    One row: Problem(id="aime/train/gcd/2/17", question="Find ...", gold="12", level=2, subject="number theory",
+    One row: Problem(id="aime/train/gcd/d2/17", question="Find ...", gold="12", level=2, subject="number theory",
     solution="...").
     """
 

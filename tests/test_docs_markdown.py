@@ -1,0 +1,87 @@
+"""The Markdown of the documents: paragraphs, lists and blocks of code are what their author meant."""
+
+import re
+
+import pytest
+
+from doc_pages import FENCE, SHELL, blocks
+from test_prose import PAGES, ROOT, without_code
+
+ITEM = re.compile(r" *(?:[-*+]|\d+[.)]) +\S")
+HERE = [page for page in PAGES if page.name != "CHANGELOG.md"]
+
+
+def name(page):
+    return str(page.relative_to(ROOT))
+
+
+def begins_like_an_item(text):
+    """Return the lines within a paragraph that begin like the items of a list.
+
+    Some readers of Markdown begin a list there, and the site does not.
+    """
+    found = []
+    for paragraph in re.split(r"\n\s*\n", text):
+        first, *lines = paragraph.strip("\n").splitlines() or [""]
+        if not ITEM.match(first) and not first.startswith((":::", "<!--", "|", "#")):
+            found += [line for line in lines if ITEM.match(line)]
+    return found
+
+
+def torn_lists(text):
+    """Return the items after an empty line in lists whose other items follow each other without one."""
+    found = []
+    for part in re.split(r"\n(?=\S)(?![-*+] |\d+[.)] )", text):  # a list, with the paragraph before it
+        items = re.findall(r"(?m)^(\n?)([-*+] .*)", part)
+        spaced = [item for empty, item in items[1:] if empty]
+        if 0 < len(spaced) < len(items) - 1:
+            found += spaced
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "n"),
+    [
+        ("the date is\n1. of May", 1),
+        ("so:\n- one", 1),
+        ("- one\n  two\n- three", 0),
+        ("so:\n\n1. one\n2. two\n\nand", 0),
+    ],
+)
+def test_a_wrapped_line_that_begins_like_an_item_is_found(text, n):
+    assert len(begins_like_an_item(text)) == n
+
+
+@pytest.mark.parametrize(
+    ("text", "n"), [("- a\n- b\n\n- c", 1), ("- a\n\n- b\n\n- c", 0), ("- a\n- b\n\nso\n\n- c", 0)]
+)
+def test_a_torn_list_is_found(text, n):
+    assert len(torn_lists(text)) == n
+
+
+@pytest.mark.parametrize("page", HERE, ids=name)
+def test_paragraphs_and_lists_are_not_run_together_or_torn(page):
+    text = without_code(page)
+    assert begins_like_an_item(text) == []
+    assert torn_lists(text) == []
+
+
+@pytest.mark.parametrize("page", HERE, ids=name)
+def test_blocks_of_code_are_whole(page):
+    outside = FENCE.sub("code", page.read_text())
+    assert re.findall(r"(?m)^ *```.*", outside) == [], "a fence is not closed"
+    assert re.findall(r"\n\n\n.*", outside) == [], "two empty lines"
+    texts = [text for _, _, language, text in FENCE.findall(page.read_text()) if not text.startswith(">>>")]
+    assert [text for text in texts if text != text.strip("\n") + "\n"] == [], "empty lines at an end"
+
+
+@pytest.mark.parametrize("page", HERE, ids=name)
+def test_what_is_said_of_a_command_is_a_comment(page):
+    """A line that a reader copies into a shell works there."""
+    said = [
+        line
+        for block in blocks(page, *SHELL)
+        for line in block.splitlines()
+        if re.match(r"(kgym|make|python|pip|echo|\.venv)\b.*\S {3,}[^#\s]", line)
+    ]
+    assert said == []
