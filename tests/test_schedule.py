@@ -159,6 +159,24 @@ def test_batches_that_wait_are_in_the_checkpoint(lag, rule):
     assert groups(first) + groups(rest) == expected
 
 
+@pytest.mark.parametrize("lag", [0, 1])
+def test_a_step_without_a_lesson_is_not_waited_for_after_a_resumption(lag):
+    """A run that ends since there is nothing to learn from has taken the batch of a step and not finished the step."""
+    schedule, _ = scheduled(Ahead, max_lag=lag)
+    _, weights = trained(schedule, last=2)
+    schedule.play(3, silent)
+    episodes, state = schedule.state()
+    schedule.close()
+    again, _ = scheduled(Ahead, max_lag=lag)
+    again.restore(episodes, state)
+    again.load(Handover(2, weights))
+    taken = []
+    reader = threading.Thread(target=lambda: taken.append(again.play(3, silent)), daemon=True)
+    reader.start()
+    reader.join(10)
+    assert [group.problem.id.rpartition("/")[2] for group in taken[0].sampled] == ["9", "10", "11"]
+
+
 def test_what_the_thread_raises_is_raised_by_whoever_waits():
     class Failing(Learning):
         def poll(self, timeout_s=None):

@@ -154,6 +154,20 @@ def test_ranks_keep_episodes_open_and_agree_on_all_of_them(more):
     assert not set(finished) & set(open_ids)
 
 
+def test_no_group_is_left_waiting_on_a_rank_when_ranks_are_more_than_groups_of_a_step():
+    more = PARTIAL | {"rollout.problems_per_step": 1, "rollout.oversample": 3}
+
+    def work(world):
+        rollouts = subject(UpdatePlan(), world, **more)
+        engine, dropped = UniformEngine("0123"), 0
+        for step in range(1, 9):
+            engine.version = step - 1
+            dropped += rollouts.play(engine, step, lambda done, total: None).dropped
+        return dropped
+
+    assert on_ranks(3, work) == [0] * 3
+
+
 @pytest.mark.parametrize("resumed", [1, 2, 3])
 def test_open_episodes_are_dealt_out_again_on_any_number_of_ranks(resumed):
     more = PARTIAL | {"rollout.step_tokens": 60}

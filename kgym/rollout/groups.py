@@ -313,7 +313,7 @@ class Rollouts:
         the seconds waited.
         """
         self._start(math.ceil(n * self._rule.oversample) - sum(self._n_open), step, engine.version)
-        quota = self.world.quota(n)
+        quota = self._quota(n)
         while True:
             while self.pool.n_ended_groups < quota and self.pool.advance(engine, budget):
                 pass
@@ -328,6 +328,14 @@ class Rollouts:
         for group in complete:
             streams[group.label].learn(group)
         return complete, waited_s
+
+    def _quota(self, n: int) -> int:
+        """Return how many groups this rank has to complete so that the ranks complete n together: as many as it has
+        among the n oldest. Every open group comes to be one of these, also where n is less than the number of ranks.
+        """
+        parts = self.world.gather([group.number for group in self.pool.groups])
+        oldest = sorted((number, rank) for rank, numbers in enumerate(parts) for number in numbers)[:n]
+        return sum(rank == self.world.rank for _, rank in oldest)
 
     def _gathered(self, finished: Sequence[OpenGroup]) -> list[OpenGroup]:
         """Return the finished groups of all ranks, in order of birth, and take note of how many each has left."""

@@ -122,6 +122,8 @@ class Ahead:
         """The weights of the step that is played next, once it may begin."""
         self._step = 0
         """The last step that was played."""
+        self._taken = 0
+        """The last step that `play` has returned."""
         self._ready: dict[int, Played] = {}
         self._progress: Progress = lambda done, total: None
         self._thread: threading.Thread | None = None
@@ -149,6 +151,7 @@ class Ahead:
                 self._raise()
                 self._changed.wait()
             self._progress = lambda done, total: None
+            self._taken = step
             return self._ready.pop(step)
 
     @contextmanager
@@ -166,7 +169,8 @@ class Ahead:
         half played.
 
         This also waits for a step whose weights are older than the newest and that has yet to begin, because a resumed
-        run has only the newest weights.
+        run has only the newest weights. A step that was taken and made no weights, since there was nothing to learn
+        from, is left out: a resumed run takes the next one instead.
         """
         self._settle()
         with self._changed:
@@ -180,12 +184,13 @@ class Ahead:
         with self._using:
             self._raise()
             episodes, state = self._rollouts.state()
+            lost = 0 if self._newest is None else max(0, self._taken - self._newest.version)
             ready = []
             for step, played in sorted(self._ready.items()):
                 groups = [*played.sampled, *played.greedy]
                 episodes += [episode for group in groups for episode in group.episodes]
-                ready.append({"step": step} | played.facts())
-            return episodes, {"rollouts": state, "step": self._step, "ready": ready}
+                ready.append({"step": step - lost} | played.facts())
+            return episodes, {"rollouts": state, "step": self._step - lost, "ready": ready}
 
     def restore(self, episodes: Sequence[Episode], state: Mapping[str, Any]) -> None:
         """See `Schedule`."""
