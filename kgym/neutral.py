@@ -40,6 +40,18 @@ def for_json(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
+def encodable(text: str) -> str:
+    r"""Return a text that every tokenizer and file takes: half of a surrogate pair, which JSON can spell (`"\ud83d"`),
+    becomes U+FFFD.
+
+    >>> encodable("a\ud83db"), encodable("a\ud83d\ude00b")
+    ('a�b', 'a😀b')
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def one_line(text: object, longest: int | None = None) -> str:
     r"""Return a text on one line, without control characters, cut at `longest` characters.
 

@@ -57,6 +57,15 @@ def test_what_the_server_refuses_is_told_to_the_policy(env):
     assert said(env, "subtract") == "Error: there is no tool 'subtract'; the tools are add, shout, fail, wait, end"
 
 
+def test_what_the_server_cannot_be_sent_is_told_to_the_policy_and_does_not_end_the_server(env):
+    assert "half of a surrogate pair" in said(env, "shout", text="\ud83d")
+    deep = []
+    for _ in range(300):
+        deep = [deep]
+    assert "too many lists" in said(env, "shout", text=deep)
+    assert said(env, "shout", text="hey") == "HEY"
+
+
 def test_a_call_that_takes_too_long_is_told_and_a_server_that_ends_is_started_again():
     env = ReasoningEnv("mcp", command=COMMAND, format="hermes", timeout_s=1.5, tools=["wait", "end", "shout"])
     assert said(env, "wait", seconds=60) == "Error: wait did not respond within 1.5 s"

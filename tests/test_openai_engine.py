@@ -68,6 +68,14 @@ def test_answers_come_as_the_server_gives_them(engine):
         assert one.usage["completion_tokens"] == 7 * 16
 
 
+def test_half_of_a_surrogate_pair_is_no_character(engine):
+    """A server that cuts a completion within an emoji may send one half; no file or tokenizer takes it."""
+    with FaultyServer() as server:
+        server.change = lambda answer: answer["choices"][0]["message"].update(content="so \ud83d")
+        (segment,) = answers(engine(server), requests(1))
+    assert segment == "so \N{REPLACEMENT CHARACTER}"
+
+
 def test_an_answer_of_several_turns_is_sent_as_messages(engine):
     configure(["echo_env"])
     setup = EnvSetup("echo", {"until": "never", "max_turns": 3})

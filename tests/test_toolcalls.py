@@ -94,6 +94,24 @@ def test_deep_and_long_texts_are_read_quickly(name, text):
         FORMATS[name].calls(marked, TOOLS)
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (r'"\ud83d"', "half of a surrogate pair"),
+        ("[" * 100 + "]" * 100, "too many lists"),
+        ("[" * 5000 + "]" * 5000, "too many lists"),
+        ("1" * 5000, "too many digits"),
+    ],
+)
+def test_what_no_server_can_be_sent_is_not_called(value, reason):
+    call = f'{{"name": "calculator", "arguments": {{"expression": {value}}}}}'
+    (bad,) = FORMATS["hermes"].calls(f"<tool_call>{call}</tool_call>", TOOLS)
+    assert isinstance(bad, BadCall)
+    assert reason in bad.reason
+    (bad,) = FORMATS["llama"].calls(call, TOOLS)
+    assert isinstance(bad, BadCall)
+
+
 def test_unknown_tools_and_missing_arguments_are_told():
     assert checked(Call("abacus", {}), TOOLS) == BadCall("there is no tool 'abacus'; the tools are calculator, python")
     assert checked(Call("calculator", {"sum": "1"}), TOOLS) == BadCall("calculator needs the argument 'expression'")

@@ -216,6 +216,23 @@ def test_an_environment_that_fails_makes_the_answer_unscored(caplog):
         played(EnvSetup("echo", {"fails": "sandbox"}), after(1, ""))
 
 
+def test_a_reply_with_half_of_a_surrogate_pair_can_be_read_and_stored(nano, tmp_path):
+    """A policy that has a server repeat `"\\ud83d"` must not end the run."""
+
+    class Halves(Echo):
+        def respond(self, episode):
+            return Message("tool", "you said \ud83d") if not episode.observations else None
+
+    setup = EnvSetup("echo", {"max_tokens": 40})
+    setup.task = Halves(setup.task.options)
+    (group,) = play(started(setup), nano)
+    (episode,) = group.episodes
+    assert episode.observations[0].message.content == "you said \N{REPLACEMENT CHARACTER}"
+    assert episode.observations[0].token_ids
+    write_episodes(tmp_path / "episodes.parquet", [episode])
+    assert read_episodes(tmp_path / "episodes.parquet") == [episode]
+
+
 def test_what_an_environment_prints_stays_out_of_the_results(capsys):
     class Prints(Echo):
         def respond(self, episode):

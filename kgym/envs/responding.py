@@ -14,7 +14,7 @@ from kgym.envs.task import Responds
 from kgym.errors import ComponentError, KgymError, SandboxLost
 from kgym.hookspecs import EnvInfo
 from kgym.loading import prints_to_stderr
-from kgym.neutral import error_line
+from kgym.neutral import encodable, error_line
 from kgym.types import Episode, Message, Verdict
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,8 @@ WORKERS = 8
 
 
 def reply_of(task: Responds, episode: Episode) -> Message | Verdict | None:
-    """Return the task's reply, None if the episode ends, or an unscored verdict if the task fails.
+    """Return the task's reply, None if the episode ends, or an unscored verdict if the task fails. What is not a
+    character in a reply becomes U+FFFD (`kgym.neutral.encodable`).
 
     May be called from several threads at once. Raises ComponentError, naming the environment, if the reply is not a
     Message.
@@ -40,11 +41,11 @@ def reply_of(task: Responds, episode: Episode) -> Message | Verdict | None:
             "%s, problem %s: no reply, so the completion is unscored: %s", where, episode.problem.id, error_line(error)
         )
         return Verdict("unscored", reason=f"reply:{type(error).__name__}")
-    if said is not None and not isinstance(said, Message):
+    if said is not None and not (isinstance(said, Message) and isinstance(said.content, str)):
         raise ComponentError(
             f"{where}, problem {episode.problem.id}: respond returned {reprlib.repr(said)}; return a Message or None"
         )
-    return said
+    return said if said is None else said._replace(content=encodable(said.content))
 
 
 def replies(task: Responds, episodes: Sequence[Episode]) -> list[Message | Verdict | None]:

@@ -21,6 +21,8 @@ from typing import Any, Protocol
 
 MOST_CALLS = 8
 """Most calls in one turn; of more calls none are made."""
+DEEPEST = 64
+"""Deepest nesting of lists and objects in a call: parsers of servers end at 200, and some do not say so."""
 
 
 class ToolError(Exception):
@@ -206,7 +208,7 @@ class Llama:
             except (ValueError, RecursionError):
                 yield BadCall(f"the call is not JSON: {text[place : place + 40]!r}")
                 return
-            yield _named(value if isinstance(value, dict) else BadCall("the call is not a JSON object"))
+            yield _named(_sound(value))
             place = end + len(text[end:]) - len(text[end:].lstrip("; \n"))
 
 
@@ -221,10 +223,36 @@ def _signature(tool: Tool) -> dict[str, Any]:
 def _object(text: str) -> dict[str, Any] | BadCall:
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "it is too deep"
-        return BadCall(f"the call is not JSON: {reason}")
-    return value if isinstance(value, dict) else BadCall("the call is not a JSON object")
+    except json.JSONDecodeError as error:
+        return BadCall(f"the call is not JSON: {error.msg}")
+    except RecursionError:
+        return BadCall(TOO_DEEP)
+    except ValueError:
+        return BadCall("a number in the call has too many digits")
+    return _sound(value)
+
+
+TOO_DEEP = "the call has too many lists and objects in each other"
+
+
+def _sound(value: Any) -> dict[str, Any] | BadCall:
+    """Return a JSON value if it is an object that every tool can be given and every server can be sent."""
+    if not isinstance(value, dict):
+        return BadCall("the call is not a JSON object")
+    level: list[Any] = [value]
+    for _ in range(DEEPEST):
+        level = [item for each in level for item in (each.values() if isinstance(each, dict) else each) if _holds(item)]
+    if level:
+        return BadCall(TOO_DEEP)
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return BadCall("the call has half of a surrogate pair, which is not a character")
+    return value
+
+
+def _holds(value: Any) -> bool:
+    return isinstance(value, dict | list)
 
 
 def _named(value: dict[str, Any] | BadCall) -> Call | BadCall:

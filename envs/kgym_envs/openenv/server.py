@@ -19,7 +19,7 @@ from kgym.answers import conclusion
 from kgym.envs.goldrecord import GoldRecord
 from kgym.envs.task import ERROR
 from kgym.errors import ConfigError, DataError
-from kgym.neutral import error_line
+from kgym.neutral import encodable, error_line
 
 JSON = "json"
 """Value of `action` with which the last JSON object of a turn is the action."""
@@ -94,7 +94,7 @@ class Server:
     def shown(self, observation: Mapping[str, Any]) -> str:
         """Return an observation as a text."""
         value = observation.get(self.observation_field) if self.observation_field else observation
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+        return encodable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True))
 
     def action_of(self, turn: str) -> dict[str, Any] | None:
         """Return the action of a turn, without its reasoning; None if it has no action."""

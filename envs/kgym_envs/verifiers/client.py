@@ -15,6 +15,7 @@ from kgym.answers import conclusion
 from kgym.envs.task import ERROR
 from kgym.envs.toolcalls import FORMATS, BadCall, Tool, checked
 from kgym.errors import DataError
+from kgym.neutral import encodable
 from kgym.types import Chat, Message
 
 
@@ -116,8 +117,8 @@ class Turns(Client):
 
 def _text(said: Any) -> str:
     if isinstance(said.content, str):
-        return said.content
+        return encodable(said.content)
     parts = [part.get("text") if part.get("type") == "text" else None for part in said.content or ()]
     if None in parts:
         raise DataError("a message of the environment has parts other than text")
-    return "\n".join(map(str, parts))
+    return encodable("\n".join(map(str, parts)))

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from kgym.errors import ConfigError, EngineError
+from kgym.neutral import encodable
 from kgym.types import FinishReason, GenerateRequest, Message, Sampling, Segment
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ class Server:
         self.usage["answers"] += 1
         self.usage["prompt_tokens"] += int(n_prompt or 0)
         self.usage["completion_tokens"] += int(n_tokens)
-        return Segment(text, finish_reason=reason, version=0, request_id=request.id, **tokens)
+        return Segment(encodable(text), finish_reason=reason, version=0, request_id=request.id, **tokens)
 
     def _tokens(self, answer: Mapping[str, Any], choice: Mapping[str, Any]) -> dict[str, Any]:
         ids, prompt_ids = choice.get("token_ids"), answer.get("prompt_token_ids") or ()
