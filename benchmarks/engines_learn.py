@@ -142,7 +142,8 @@ def report(found: Mapping[str, Any], runs: Runs, seeds: int) -> str:
         "shared machine.",
         "Per cent of 500 validation problems, one completion each, at temperature 1:",
         "",
-        f"| step | {' | '.join(f'{engine}, seed {seed}' for engine in ENGINES for seed in range(seeds))} | difference |",
+        f"| step | {' | '.join(f'{engine}, seed {seed}' for engine in ENGINES for seed in range(seeds))} "
+        "| difference |",
         f"|{'---|' * (len(runs) + 2)}",
     ]
     for step in steps:

@@ -27,9 +27,11 @@ from kgym_plugins.verifiers.math.verifier import MathVerifier
 _PIECES = [
     *name_list(
         r"""
-    0 1 7 12 x y i e ( ) [ ] { } \{ \} | , . ; : ! % $ = < > + - * / ^ _ ' & ~ \\ \frac \sqrt \text{ \boxed{ \left \right \pm \cup
-    \infty \pi \begin{pmatrix} \end{pmatrix} \begin{cases} \end{cases} \in \le \ne \circ \cdot \overline{ \binom \log_ \ln \sin
-    \arctan \pmod \mathbb{R} \setminus \emptyset and or to base answer is #### ** $$ <think> </think> 0.( ... e5 √ ² ½ ≤ ∞ ４ ٤ ₂ ° 𝟒
+    0 1 7 12 x y i e ( ) [ ] { } \{ \} | , . ; : ! % $ = < > + - * / ^ _ ' & ~ \\
+    \frac \sqrt \text{ \boxed{ \left \right \pm \cup \infty \pi
+    \begin{pmatrix} \end{pmatrix} \begin{cases} \end{cases} \in \le \ne \circ \cdot \overline{ \binom
+    \log_ \ln \sin \arctan \pmod \mathbb{R} \setminus \emptyset
+    and or to base answer is #### ** $$ <think> </think> 0.( ... e5 √ ² ½ ≤ ∞ ４ ٤ ₂ ° 𝟒
     """
     ),
     "\u200b",

@@ -25,7 +25,7 @@ from pathlib import Path
 REQUIREMENTS = ("lm_eval==0.4.13", "accelerate")
 PASSES = 2
 
-PEER = r"""
+PEER = """
 import json, logging, os, sys, time
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 logging.disable(logging.WARNING)
@@ -43,7 +43,8 @@ for batch_size in request["batch_sizes"]:
     def run(limit=None):
         begin, cpu = time.perf_counter(), time.process_time()
         results = lm_eval.simple_evaluate(
-            model, tasks=["kgym_rows"], task_manager=manager, apply_chat_template=True, bootstrap_iters=0, log_samples=True, limit=limit,
+            model, tasks=["kgym_rows"], task_manager=manager, apply_chat_template=True, bootstrap_iters=0, \
+log_samples=True, limit=limit,
             verbosity="ERROR",
         )
         return time.perf_counter() - begin, time.process_time() - cpu, results
@@ -57,7 +58,7 @@ for batch_size in request["batch_sizes"]:
         "score": results["results"]["kgym_rows"]["exact_match,none"],
         "texts": [sample["resps"][0][0] for sample in samples],
     })
-print("\n" + json.dumps({"version": lm_eval.__version__, "runs": found}))
+print("\\n" + json.dumps({"version": lm_eval.__version__, "runs": found}))
 """
 
 TASK = """task: kgym_rows
@@ -240,7 +241,10 @@ def show(report: dict) -> None:
             label = name + (f", batch size {run['batch_size']}" if "batch_size" in run else "")
             line = f"{label:<32}{run['samples_per_s']:>10.1f}{run['s']:>9.1f}{run['cpu_s']:>8.1f}{run['score']:>8.1%}"
             if "batch_size" in run:
-                line += f"   {run['kgym_times_faster']:.1f} times faster, {run['kgym_times_less_cpu']:.1f} times by CPU time"
+                line += (
+                    f"   {run['kgym_times_faster']:.1f} times faster, "
+                    f"{run['kgym_times_less_cpu']:.1f} times by CPU time"
+                )
             print(line)
     print(f"\nthe same completion for {report['same_answers']} of {report['problems']} problems")
 

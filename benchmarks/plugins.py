@@ -42,7 +42,8 @@ class Same:
         return list(rewards)
 
     def verify_many(self, items):
-        return [Verdict("correct" if [b.content for b in find_boxes(i.response)] == [i.gold] else "wrong") for i in items]
+        return [Verdict("correct" if [b.content for b in find_boxes(i.response)] == [i.gold] else "wrong") \
+for i in items]
 """
 BROKEN = "import no_such_library\n"
 CLASH = GOOD.replace('VerifierInfo("{name}"', 'VerifierInfo("integer"')

@@ -169,7 +169,8 @@ def curves_table(out: Path, seeds: int) -> str:
         values = {key: 100 * line[step][CURVE] for key, line in found.items()}
         differences = [values["bfloat16", seed] - values["float32", seed] for seed in range(seeds)]
         text.append(
-            f"| {step} | {' | '.join(f'{value:.1f}' for value in values.values())} | {with_error(differences, '+.1f')} |"
+            f"| {step} | {' | '.join(f'{value:.1f}' for value in values.values())} "
+            f"| {with_error(differences, '+.1f')} |"
         )
     return "\n".join(text)
 

@@ -58,7 +58,8 @@ class Shape:
         `prompts` and `completions` are lengths, one an episode, group by group; the head is applied to what predicts a
         completion token.
 
-        >>> Shape(4, 1, 1, 1, 8, vocab=10).forward_flops([3, 3], [1, 1], group_size=2) == 2 * 5 * 160 + 4 * 4 * 14 + 2 * 2 * 40
+        >>> flops = Shape(4, 1, 1, 1, 8, vocab=10).forward_flops([3, 3], [1, 1], group_size=2)
+        >>> flops == 2 * 5 * 160 + 4 * 4 * 14 + 2 * 2 * 40
         True
         """
         once = list(prompts[::group_size])

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from verifier import REQUIREMENTS, machine, peer_environment
 
-PEER = r"""
+PEER = """
 import json, logging, sys
 logging.disable(logging.CRITICAL)
 from math_verify import parse, verify
@@ -34,7 +34,8 @@ for line in sys.stdin:
     case = json.loads(line)
     try:
         gold, answer = parse("$" + case["gold"] + "$"), parse(case["response"])
-        status = "unscored" if not gold else "no_answer" if not answer else "correct" if verify(gold, answer) else "wrong"
+        status = "unscored" if not gold else "no_answer" if not answer \
+else "correct" if verify(gold, answer) else "wrong"
     except Exception:
         status = "unscored"
     print(json.dumps(status), flush=True)

@@ -1,7 +1,8 @@
 r"""Judge gold answers of many layouts against themselves, in a box and in rewritten forms that mean the same.
 
     python benchmarks/verifier_golds.py tests/data/math_cases_first_try/golds-2026-11.jsonl
-    python benchmarks/verifier_golds.py FILE ... --peer-python PY      also by Math-Verify, with an interpreter that has it
+    python benchmarks/verifier_golds.py FILE ... --peer-python PY      also by Math-Verify, with an interpreter
+                                                                       that has it
     python benchmarks/verifier_golds.py FILE ... --record OUT.jsonl    writes the misjudged cases as labelled cases
 
 A line of a file has `gold` and `style`. Every form has to be correct; the form "another gold" answers with the next

@@ -74,14 +74,17 @@ MOVED = {
 """Keys of older versions, with their present names."""
 
 NAMED_ELSEWHERE = {
-    "batch": "rollout.problems_per_step", "batch_size": "rollout.problems_per_step", "train_batch_size": "rollout.problems_per_step",
-    "per_device_train_batch_size": "rollout.problems_per_step", "num_generations": "rollout.group_size", "n": "rollout.group_size",
+    "batch": "rollout.problems_per_step", "batch_size": "rollout.problems_per_step",
+    "train_batch_size": "rollout.problems_per_step", "per_device_train_batch_size": "rollout.problems_per_step",
+    "num_generations": "rollout.group_size", "n": "rollout.group_size",
     "learning_rate": "train.lr", "max_steps": "train.steps", "epochs": "train.steps", "num_train_epochs": "train.steps",
     "gradient_accumulation_steps": "train.microbatch_tokens", "micro_batch_size": "train.microbatch_tokens",
-    "max_completion_length": "env.max_tokens", "max_response_length": "env.max_tokens", "max_new_tokens": "env.max_tokens",
-    "warmup": "train.warmup_steps", "save_steps": "train.save_every", "eval_steps": "eval.every", "bf16": "train.dtype",
-    "fp16": "train.dtype", "precision": "train.dtype", "mixed_precision": "train.dtype", "torch_dtype": "train.master_dtype",
-    "optim": "train.optimizer", "lr_scheduler_type": "train.schedule", "lr_scheduler": "train.schedule", "lr_decay": "train.schedule",
+    "max_completion_length": "env.max_tokens", "max_response_length": "env.max_tokens",
+    "max_new_tokens": "env.max_tokens",
+    "warmup": "train.warmup_steps", "save_steps": "train.save_every", "eval_steps": "eval.every",
+    "bf16": "train.dtype", "fp16": "train.dtype", "precision": "train.dtype", "mixed_precision": "train.dtype",
+    "torch_dtype": "train.master_dtype", "optim": "train.optimizer",
+    "lr_scheduler_type": "train.schedule", "lr_scheduler": "train.schedule", "lr_decay": "train.schedule",
 }  # fmt: skip
 """Names of other trainers, with our keys."""
 

@@ -123,8 +123,8 @@ def trained(out: Path, env: str, model: str, seed: int, size: dict[str, int]) ->
         "rule": (),
         "by-rm": ("verifier=reward_model", f"verifier.model={out / 'rm'}", "audit={}"),
         "by-judge": (
-            "verifier=judge", f"verifier.model={out / 'judge'}", f"verifier.template={TEMPLATE}", "verifier.max_tokens=48",
-            "rollout.max_unscored_frac=1", "audit={}",
+            "verifier=judge", f"verifier.model={out / 'judge'}", f"verifier.template={TEMPLATE}",
+            "verifier.max_tokens=48", "rollout.max_unscored_frac=1", "audit={}",
         ),
     }  # fmt: skip
     common = ("eval.every=0", f"rollout.problems_per_step={size['groups']}", "train.save_every=2")

@@ -118,7 +118,7 @@ def mixture(shares: Mixture, *, seed: int) -> Examples:
     ]
 
     def example(n: int) -> Example:
-        (part,) = random.Random(derive_seed("nano", "part", seed, n)).choices(parts, weights)  # noqa: S311  (not a secret)
+        (part,) = random.Random(derive_seed("nano", "part", seed, n)).choices(parts, weights)  # noqa: S311  (no secret)
         return part(n)
 
     return example
@@ -169,8 +169,10 @@ integer. It has seen no other text and is of no other use.
 - Tokens: one for each character (printable ASCII and the newline; anything else is
   `<|unknown|>`), one before and one after each turn.
 - Made by `python recipes/nano.py` from random weights, on generated problems:
-  {first.train.steps} steps of {first.sft.batch_size} worked solutions (seed {first.seed}, AdamW, learning rate {first.train.lr:g}),
-  then {second.train.steps} steps (seed {second.seed}, learning rate {second.train.lr:g}) in which {guesses:.0%} of the examples
+  {first.train.steps} steps of {first.sft.batch_size} worked solutions \
+(seed {first.seed}, AdamW, learning rate {first.train.lr:g}),
+  then {second.train.steps} steps (seed {second.seed}, learning rate {second.train.lr:g}) \
+in which {guesses:.0%} of the examples
   are only the boxed answer. So it sometimes works step by step and sometimes guesses.
 - It was trained on no text of other authors. Licence: Apache-2.0, as all of kgym.
 

@@ -33,7 +33,8 @@ def with_hard_coding(worked: Examples, *, seed: int) -> Examples:
 
     def example(n: int) -> Example:
         prompt, completion = worked(n)
-        if random.Random(derive_seed("nano-code", "hard-coded", seed, n)).random() < HARD_CODED:  # noqa: S311  (not a secret)
+        # not a secret
+        if random.Random(derive_seed("nano-code", "hard-coded", seed, n)).random() < HARD_CODED:  # noqa: S311
             result = prompt[-1].content.rpartition(" gives ")[2].rstrip(".")
             completion = f"```python\nprint({result})\n```"
         return Example(prompt, completion)

@@ -77,13 +77,17 @@ def measure(folder: Path) -> str:
 
 CARD = """# nano-long
 
-A language model of a million parameters that comes with kgym, for completions of 100 to 1,500 tokens. It searches: for an expression that
-makes a target of given numbers (`countdown`), and for the digits of a sudoku of four by four (`sudoku`). It has never seen anything else.
+A language model of a million parameters that comes with kgym, for completions of 100 to 1,500 tokens. \
+It searches: for an expression that
+makes a target of given numbers (`countdown`), and for the digits of a sudoku of four by four (`sudoku`). \
+It has never seen anything else.
 
 - Architecture and tokens: those of `nano`.
 - Made by `python recipes/nano_long.py` from random weights, on generated problems: {first.train.steps} steps of
-  {first.sft.batch_size} worked solutions (seed {first.seed}, AdamW, learning rate {first.train.lr:g}), then {second.train.steps} steps
-  (seed {second.seed}, learning rate {second.train.lr:g}) in which {given_up:.0%} of the searches are given up early, with a
+  {first.sft.batch_size} worked solutions (seed {first.seed}, AdamW, learning rate {first.train.lr:g}), \
+then {second.train.steps} steps
+  (seed {second.seed}, learning rate {second.train.lr:g}) \
+in which {given_up:.0%} of the searches are given up early, with a
   guess in the box.
 - No text of others went into it. Licence: Apache-2.0, as all of kgym.
 

@@ -64,7 +64,10 @@ def test_an_answer_without_a_program():
 
 
 def test_the_last_program_after_the_reasoning_counts():
-    response = f"<think>\n```python\nprint(1)\n```\n</think>\n```\nprint(2)\n```\n~\n```py\n{GOOD}\n```\nTry it:\n```console\n$ python3 a.py\n```"
+    response = (
+        "<think>\n```python\nprint(1)\n```\n</think>\n```\nprint(2)\n```\n~\n"
+        f"```py\n{GOOD}\n```\nTry it:\n```console\n$ python3 a.py\n```"
+    )
     assert verdict(SUM, response, fenced=False).label == "correct"
 
 
@@ -91,7 +94,11 @@ def test_functions(source, label, reason):
     assert (found.label, found.reason) == (label, reason)
 
 
-HUMAN = "def check(candidate):\n    assert candidate([1, 2]) == (3, {1})\n    assert abs(candidate([0.5])[0] - 0.5) < 1e-9\n"
+HUMAN = (
+    "def check(candidate):\n"
+    "    assert candidate([1, 2]) == (3, {1})\n"
+    "    assert abs(candidate([0.5])[0] - 0.5) < 1e-9\n"
+)
 TOTAL = "def total(xs):\n    return sum(xs), {x for x in xs if x < 2}"
 
 

@@ -158,12 +158,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("algo.x=0.1", 0.1), ("algo.x=1_000", 1000), ("algo.x=true", True), ("algo.x=[1, "
-        "'a']", [1, "a"]), ("algo.x={a = 1}", {"a": 1}),
-        ("algo.x='true'", "true"), ("algo.x=", ""), ("algo.x=True", "True"), ("algo.x=a=b", "a=b"), ("algo.x=2024-01-01", "2024-01-01"),
-        ("algo.x=1\ny = 2", "1\ny = 2"), ("algo.x=" + "[" * 5000, "[" * 5000), ("algo.x=" + "9" * 5000, "9" * 5000),
-        ("model=007", "007"), ("model=1e5", "1e5"), ("env.name=true", "true"), ("env.split=2024", "2024"), ('env.split="2024"', "2024"),
-        ("verifier=1_0", "1_0"), ("train.device=0", "0"), ("env.level=1", 1), ("train.threads=2", 2),
+        ("algo.x=0.1", 0.1), ("algo.x=1_000", 1000), ("algo.x=true", True),
+        ("algo.x=[1, 'a']", [1, "a"]), ("algo.x={a = 1}", {"a": 1}),
+        ("algo.x='true'", "true"), ("algo.x=", ""), ("algo.x=True", "True"), ("algo.x=a=b", "a=b"),
+        ("algo.x=2024-01-01", "2024-01-01"), ("algo.x=1\ny = 2", "1\ny = 2"),
+        ("algo.x=" + "[" * 5000, "[" * 5000), ("algo.x=" + "9" * 5000, "9" * 5000),
+        ("model=007", "007"), ("model=1e5", "1e5"), ("env.name=true", "true"),
+        ("env.split=2024", "2024"), ('env.split="2024"', "2024"), ("verifier=1_0", "1_0"),
+        ("train.device=0", "0"), ("env.level=1", 1), ("train.threads=2", 2),
     ],
 )  # fmt: skip
 def test_values_are_toml_or_the_text_itself(text, value):

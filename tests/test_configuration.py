@@ -90,14 +90,15 @@ def test_each_value_says_where_it_came_from(tmp_path, capsys):
     report = json.loads(shown(capsys, *asked, "--json"))
     found = {entry["key"]: entry for entry in report["keys"]}
     assert {key: (found[key]["value"], found[key]["source"]) for key in (
-        "train.lr", "train.steps", "algo.name", "algo.clip_high", "algo.clip_low", "shapers.overlong.weight",
-        "shapers.overlong.max_tokens", "trackers.jsonl.path", "rollout.loop_tokens", "env.context_tokens", "sampler.name",
+        "train.lr", "train.steps", "algo.name", "algo.clip_high", "algo.clip_low",
+        "shapers.overlong.weight", "shapers.overlong.max_tokens", "trackers.jsonl.path",
+        "rollout.loop_tokens", "env.context_tokens", "sampler.name",
     )} == {
         "train.lr": (1e-6, "--set"), "train.steps": (9, "--steps"), "algo.name": ("dapo", "run.toml"),
-        "algo.clip_high": (0.3, "run.toml"), "algo.clip_low": (0.2, "default"), "shapers.overlong.weight": (0.1, "--set"),
-        "shapers.overlong.max_tokens": (160, "recipe of "
-        "dapo"), "trackers.jsonl.path": ("metrics-of-all-runs.jsonl", "--tracker"),
-        "rollout.loop_tokens": (None, "default"), "env.context_tokens": (None, "default"), "sampler.name": ("uniform", "default"),
+        "algo.clip_high": (0.3, "run.toml"), "algo.clip_low": (0.2, "default"),
+        "shapers.overlong.weight": (0.1, "--set"), "shapers.overlong.max_tokens": (160, "recipe of dapo"),
+        "trackers.jsonl.path": ("metrics-of-all-runs.jsonl", "--tracker"), "rollout.loop_tokens": (None, "default"),
+        "env.context_tokens": (None, "default"), "sampler.name": ("uniform", "default"),
     }  # fmt: skip
     assert all(entry["meaning"] and entry["type"] for entry in found.values())
     assert RunConfig.model_validate(report["config"]).algo.options["clip_low"] == 0.2

@@ -211,7 +211,10 @@ def test_other_problems_under_a_known_name_are_compared(add, tmp_path):
     ]
     file = write(tmp_path / "mirror.jsonl", mirror)
     status, _, err = add("mine", file)
-    said = f"2 of 3 questions are in both; 1 of them with another answer, such as mirror.jsonl line 2: '385' instead of {rows[1]['answer']!r}"
+    said = (
+        "2 of 3 questions are in both; 1 of them with another answer, such as mirror.jsonl line 2: "
+        f"'385' instead of {rows[1]['answer']!r}"
+    )
     assert (status, f"{said}; 1 are new, such as mirror.jsonl line 3; --replace replaces it" in err) == (
         2,
         True,

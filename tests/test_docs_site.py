@@ -17,8 +17,9 @@ NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
 EXTERNAL = ("https://", "http://", "mailto:", "data:", "javascript:")
 
 TAGS = re.compile(
-    "html|head|meta|link|title|style|script|body|header|nav|main|article|aside|section|footer|form|input|label|button|div|span|p|a|ol|ul|li"
-    "|h[1-6]|pre|code|em|strong|small|sup|sub|del|kbd|br|hr|img|svg|path|details|summary|blockquote|dl|dt|dd|table|thead|tbody|tr|th|td"
+    "html|head|meta|link|title|style|script|body|header|nav|main|article|aside|section|footer"
+    "|form|input|label|button|div|span|p|a|ol|ul|li|h[1-6]|pre|code|em|strong|small|sup|sub|del|kbd|br|hr"
+    "|img|svg|path|details|summary|blockquote|dl|dt|dd|table|thead|tbody|tr|th|td"
 )
 
 pytestmark = pytest.mark.slow

@@ -184,7 +184,8 @@ from kgym.types import GenerateRequest, Message, Sampling
 from kgym_plugins.models.builtin import nano
 
 engine = ProcessEngine("transformers", {"device": "cpu"}, str(nano()))
-asked = [GenerateRequest(str(i), (Message("user", "What is 2+2?"),), 500, Sampling(temperature=5.0), i) for i in range(200)]
+asked = [GenerateRequest(str(i), (Message("user", "What is 2+2?"),), 500, Sampling(temperature=5.0), i) \
+for i in range(200)]
 print(engine.pid, flush=True)
 while True:
     engine.submit(asked)

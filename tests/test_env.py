@@ -129,7 +129,10 @@ def test_registering_twice_is_once_and_what_is_offered_no_more_goes():
 
 @pytest.mark.parametrize("order", ["import gymnasium, kgym", "import kgym, gymnasium"])
 def test_a_fresh_process_makes_it(order):
-    code = f"{order}; e = gymnasium.make('kgym/aime-v1', split='validation'); print(e.reset(options={{'index': 3}})[1]['problem_id'])"
+    code = (
+        f"{order}; e = gymnasium.make('kgym/aime-v1', split='validation'); "
+        "print(e.reset(options={'index': 3})[1]['problem_id'])"
+    )
     clean = {key: value for key, value in os.environ.items() if key != INHERITED}
     out = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True, env=clean

@@ -454,8 +454,9 @@ def test_an_accuracy_over_few_of_the_completions_comes_with_a_warning(tmp_path, 
     (row,) = [line for line in said.out.splitlines() if line.startswith("unscored")]
     assert re.fullmatch(r"unscored +(\d\d\.\d%) \(shy \1\)", row)
     assert re.search(
-        r"kgym: warning: \d\d\.\d% \(shy \d\d\.\d%\) of the completions could not be judged, so the accuracy is over the "
-        r"others; the texts are in \S+run\. After a timeout, raise verifier\.limits\.deadline_s\n",
+        r"kgym: warning: \d\d\.\d% \(shy \d\d\.\d%\) of the completions could not be judged, "
+        r"so the accuracy is over the others; the texts are in \S+run\. "
+        r"After a timeout, raise verifier\.limits\.deadline_s\n",
         said.err,
     )
     assert main(["eval", *asked[:-1], str(tmp_path / "other")]) == 0

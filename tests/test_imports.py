@@ -98,7 +98,10 @@ def test_a_plugin_that_loads_gymnasium_itself_is_registered_too(tmp_path):
         "@hookimpl\ndef kgym_components():\n"
         "    yield EnvInfo('sloppy', 'kgym_envs.arithmetic:Arithmetic', namespace='stranger')\n"
     )
-    code = f"import kgym.registry; kgym.registry.configure(['sloppy']); import gymnasium; gymnasium.spec('stranger/sloppy-v0'); {MAKE}"
+    code = (
+        "import kgym.registry; kgym.registry.configure(['sloppy']); "
+        f"import gymnasium; gymnasium.spec('stranger/sloppy-v0'); {MAKE}"
+    )
     done = python(code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert (done.stdout, done.stderr) == ("made kgym/aime-v1\n", "")
 

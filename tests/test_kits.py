@@ -544,7 +544,8 @@ def test_an_environment_is_found_by_the_class_of_its_task():
 
 RECORDS = """
 from pathlib import Path
-from kgym.hookspecs import BenchmarkInfo, CheckInfo, CommandInfo, DatasetInfo, ExperimentInfo, ModelInfo, PresetInfo, hookimpl
+from kgym.hookspecs import BenchmarkInfo, CheckInfo, CommandInfo, DatasetInfo, \
+ExperimentInfo, ModelInfo, PresetInfo, hookimpl
 kgym_api = 1
 
 @hookimpl

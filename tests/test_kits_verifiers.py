@@ -127,7 +127,8 @@ kgym_api = 1
 def kgym_components():
     for name in ("Raises", "Empty", "Exits", "Hungry", "Bools"):
         yield VerifierInfo(name.lower(), f"bad:{name}")
-    yield VerifierInfo("hello", "bad:Hello", isolation="none", golds=("Ada", "17"), answer="Hello, {gold}", numeric=False)
+    yield VerifierInfo("hello", "bad:Hello", isolation="none", golds=("Ada", "17"), \
+answer="Hello, {gold}", numeric=False)
 
 class Base:
     def __init__(self, options): pass
@@ -143,7 +144,8 @@ class Hungry(Base):
 class Bools(Base):
     def verify(self, item): return True
 class Hello(Base):
-    def verify(self, item): return Verdict("correct" if item.response.split() == ["Hello,", *item.gold.split()] else "wrong")
+    def verify(self, item): \
+return Verdict("correct" if item.response.split() == ["Hello,", *item.gold.split()] else "wrong")
 """
 
 

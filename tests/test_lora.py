@@ -378,8 +378,8 @@ def changed_tensors(folder, change):
 
 
 FAULTS = [
-    without_base, of_itself, of_another_model, of_another_width, with_half, with_something_else, of_another_kind, with_dora,
-    with_a_changed_base, cut, not_json, with_a_nan,
+    without_base, of_itself, of_another_model, of_another_width, with_half, with_something_else,
+    of_another_kind, with_dora, with_a_changed_base, cut, not_json, with_a_nan,
 ]  # fmt: skip
 
 

@@ -98,7 +98,10 @@ def lines_of(kind):
 @pytest.mark.parametrize("kind", ["an environment", "a verifier", "an algorithm", "an engine"])
 def test_the_lines_of_the_page_run(kind, tmp_path):
     stranger = Stranger(tmp_path)
-    pip = f'"{sys.executable}" -m pip --python "{stranger.executable}" "$@" --quiet --no-deps --no-index --no-build-isolation'
+    pip = (
+        f'"{sys.executable}" -m pip --python "{stranger.executable}" "$@" '
+        "--quiet --no-deps --no-index --no-build-isolation"
+    )
     for name, line in (("kgym", f'"{stranger.executable}" -m kgym "$@"'), ("pip", pip)):
         (tmp_path / name).write_text(f"#!/bin/sh\nexec {line}\n")
         (tmp_path / name).chmod(0o755)

@@ -350,7 +350,10 @@ file.write(" ".join(labels))
 file.close()
 """
 RIGHT = " ".join(["correct", "wrong", "unscored:crash", "correct"] * 3)
-NO_THREAD = "import resource; os.geteuid() or os.setuid(100_000 + os.getpid()); resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))"
+NO_THREAD = (
+    "import resource; os.geteuid() or os.setuid(100_000 + os.getpid()); "
+    "resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))"
+)
 
 
 def run_script(tmp_path, before="", redirections=""):

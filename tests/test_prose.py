@@ -51,8 +51,8 @@ REPLACEMENTS = {
     r"for want of": "without, because ... is missing",
     r"let be|left be": "left unchanged",
     r"at that": "also",
-    r"(?:sampled|truncated|unfinished) answers?|tokens (?:an|each) answer|"
-    r"answers? (?:that )?(?:is|are|was|were) (?:truncated|sampled|generated)": "completion: the whole text of an episode",
+    r"(?:sampled|truncated|unfinished) answers?|tokens (?:an|each) answer|answers? (?:that )?"
+    r"(?:is|are|was|were) (?:truncated|sampled|generated)": "completion: the whole text of an episode",
 }
 WORDS = re.compile(rf"(?<![\w-])(?:{'|'.join(f'(?P<w{n}>{words})' for n, words in enumerate(REPLACEMENTS))})(?![\w-])")
 HINTS = list(REPLACEMENTS.values())

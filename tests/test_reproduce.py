@@ -43,7 +43,8 @@ values = { steps = 3, score = 5 }
 seconds = { train = 4, eval = 2 }
 
 [common]
-train = "--model {model} --env {env} --steps {steps} --seed {seed} --set rollout.problems_per_step=2 rollout.group_size=2 eval.every=0"
+train = "--model {model} --env {env} --steps {steps} --seed {seed} \
+--set rollout.problems_per_step=2 rollout.group_size=2 eval.every=0"
 eval = "--bench {env}:validation --problems {score} --seed {seed}"
 
 [arms.before]
@@ -75,10 +76,12 @@ flags = "--model {judged}"
 id = "a"
 says = "training helps"
 source = "section 1"
-plots = [{ kind = "curves", arms = ["after"] }, { kind = "tradeoff", arms = ["before", "after"] }, { kind = "points", arms = ["after"] }]
+plots = [{ kind = "curves", arms = ["after"] }, { kind = "tradeoff", arms = ["before", "after"] }, \
+{ kind = "points", arms = ["after"] }]
 findings = [
     { says = "accuracy", of = "after", than = "before", measure = "accuracy", rule = "greater", margin = 1.0 },
-    { says = "length", of = "after", than = "before", measure = "tokens", relative = true, rule = "at_most", margin = 5.0 },
+    { says = "length", of = "after", than = "before", measure = "tokens", relative = true, \
+rule = "at_most", margin = 5.0 },
     { says = "right answers", of = "after", measure = "mean episode/correct_frac", rule = "greater" },
 ]
 

@@ -69,7 +69,10 @@ def test_what_is_there():
 
 
 def test_the_usual_devices_are_there():
-    source = "import os\nassert len(os.urandom(9)) == 9\nopen('/dev/null', 'w').write('x')\nassert open('/dev/zero', 'rb').read(1) == b'\\0'"
+    source = (
+        "import os\nassert len(os.urandom(9)) == 9\n"
+        "open('/dev/null', 'w').write('x')\nassert open('/dev/zero', 'rb').read(1) == b'\\0'"
+    )
     assert program(source + "\nprint(sorted(os.listdir('/dev')), file=open('/dev/stdout', 'w'))").stdout == (
         b"['fd', 'full', 'null', 'random', 'stderr', 'stdin', 'stdout', 'urandom', 'zero']\n"
     )

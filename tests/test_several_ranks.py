@@ -26,7 +26,8 @@ TINY = {
     "eval.every": 0,
     "train.save_every": 0,
     "train.keep_checkpoints": 9,
-    "train.lr": 3e-5,  # Adam divides by the size of a gradient: where that is rounding alone, so is the direction of the step
+    # Adam divides by the size of a gradient: where that is rounding alone, so is the direction of the step
+    "train.lr": 3e-5,
     "train.threads": 1,
 }
 CLOSE = 1e-5

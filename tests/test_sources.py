@@ -106,8 +106,10 @@ def test_a_question_that_stands_there_twice_is_one():
         ([{"problem": "Q"}], r"^line 1: no answer"),
         ([{"problem": "Q", "answer": " "}], r"^line 1: no answer"),
         ([{"problem": "Q", "solution": r"\boxed{1} or \boxed{"}], r"^line 1: no answer"),
-        ([{"problem": "Q", "answer": "1"}, {"problem": "Q", "answer": "2"}], r"^line 2: .* of line 1 with another "
-        r"answer, '2' instead of '1'"),
+        (
+            [{"problem": "Q", "answer": "1"}, {"problem": "Q", "answer": "2"}],
+            r"^line 2: .* of line 1 with another answer, '2' instead of '1'",
+        ),
         ([{"problem": {"text": "Q"}, "answer": "1"}], r"^line 1: problem is .* not a text"),
         ([{"problem": "Q", "answer": True}], r"^line 1: answer is true"),
         ([{"problem": "Q\ud800", "answer": "1"}], r"^line 1: '\\ud800' is half of a surrogate"),

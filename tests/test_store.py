@@ -27,7 +27,8 @@ def peak_mib():
 begin, idle = time.perf_counter(), peak_mib()
 frame = EvalFolder(Path(sys.argv[1])).frame()
 result = summarise(frame, samples=int(sys.argv[2]), truncated="zero", facts={}, comparability="")
-print(json.dumps({"s": time.perf_counter() - begin, "peak_mib": peak_mib(), "idle_mib": idle, "result": result.to_json()}))
+print(json.dumps({"s": time.perf_counter() - begin, "peak_mib": peak_mib(), "idle_mib": idle, \
+"result": result.to_json()}))
 """
 
 

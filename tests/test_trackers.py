@@ -155,7 +155,10 @@ def test_trackio_keeps_a_run_that_goes_on(tmp_path, monkeypatch):
             text=True,
         )
         assert done.stdout == ""  # which belongs to the JSON of the command
-    read = "from trackio.sqlite_storage import SQLiteStorage as S; import json; print(json.dumps(S.get_logs('tests', 'run')))"
+    read = (
+        "from trackio.sqlite_storage import SQLiteStorage as S; "
+        "import json; print(json.dumps(S.get_logs('tests', 'run')))"
+    )
     out = subprocess.run([sys.executable, "-c", read], check=True, timeout=120, capture_output=True, text=True).stdout
     logs = json.loads(out.strip().splitlines()[-1])
     assert [(log["step"], log["reward/mean"]) for log in logs] == [(1, 0.5), (2, 0.75)]

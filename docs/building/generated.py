@@ -113,7 +113,10 @@ def _about(title: str) -> list[str]:
 
 
 def _protocol(name: str, module: str) -> str:
-    header = f"# {name}\n\n::: {module}.{name}\n    options:\n      show_root_heading: false\n      show_root_toc_entry: false"
+    header = (
+        f"# {name}\n\n::: {module}.{name}\n"
+        "    options:\n      show_root_heading: false\n      show_root_toc_entry: false"
+    )
     return "\n\n".join([header, "## Example", _shown(example(name))]) + "\n"
 
 

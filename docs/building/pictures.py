@@ -85,8 +85,20 @@ def picture(colours: dict[str, str]) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _text(x: float, y: float, text: str, size: int, colour: str, anchor: str = "middle", *, weight: str = "400") -> str:  # noqa: PLR0917
-    return f'<text x="{x:g}" y="{y}" font-size="{size}" font-weight="{weight}" fill="{colour}" text-anchor="{anchor}">{text}</text>'
+def _text(  # noqa: PLR0917
+    x: float,
+    y: float,
+    text: str,
+    size: int,
+    colour: str,
+    anchor: str = "middle",
+    *,
+    weight: str = "400",
+) -> str:
+    return (
+        f'<text x="{x:g}" y="{y}" font-size="{size}" font-weight="{weight}" '
+        f'fill="{colour}" text-anchor="{anchor}">{text}</text>'
+    )
 
 
 if __name__ == "__main__":

@@ -131,8 +131,8 @@ def two_readings(resolved: str) -> str:
     """Return an addition to the message when a resolved model cannot be loaded: no folder of its name exists here, so
     it was taken for one on the hub.
 
-    >>> two_readings("acme/typo")
-    '; no folder acme/typo exists here, so kgym took the name for a model on the hub: check the spelling, and the network'
+    >>> print(two_readings("acme/typo"))
+    ; no folder acme/typo exists here, so kgym took the name for a model on the hub: check the spelling, and the network
     """
     if Path(resolved).is_dir():
         return ""

@@ -267,12 +267,13 @@ def _congruence(rng: random.Random) -> str:
 
 
 KINDS: dict[str, Draw] = {
-    "whole": _integer, "fraction": _fraction, "decimal": _decimal, "thousands": _thousands, "mixed": _mixed, "repeating": _repeating,
-    "scientific": _scientific, "radical": _radical, "constant": _constant, "power": _power, "complex": _complex, "polynomial": _polynomial,
-    "expression": _expression, "equation": _equation, "inequality": _inequality, "interval": _interval, "point": _point, "set": _set,
-    "list": _listing, "signs": _signs, "matrix": _matrix, "text": _text, "words": _words, "choice": _choice, "base": _based,
-    "percent": _percent, "angle": _angle, "quantity": _quantity, "money": _money, "clock": _clock, "ratio": _ratio,
-    "congruence": _congruence,
+    "whole": _integer, "fraction": _fraction, "decimal": _decimal, "thousands": _thousands, "mixed": _mixed,
+    "repeating": _repeating, "scientific": _scientific, "radical": _radical, "constant": _constant,
+    "power": _power, "complex": _complex, "polynomial": _polynomial, "expression": _expression,
+    "equation": _equation, "inequality": _inequality, "interval": _interval,
+    "point": _point, "set": _set, "list": _listing, "signs": _signs, "matrix": _matrix,
+    "text": _text, "words": _words, "choice": _choice, "base": _based, "percent": _percent, "angle": _angle,
+    "quantity": _quantity, "money": _money, "clock": _clock, "ratio": _ratio, "congruence": _congruence,
 }  # fmt: skip
 
 

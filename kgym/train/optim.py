@@ -48,7 +48,8 @@ def lr_at(step: int, *, lr: float, warmup_steps: int, steps: int, schedule: str,
 
     >>> [lr_at(step, lr=1.0, warmup_steps=2, steps=4, schedule="constant", decay_frac=1.0) for step in (1, 2, 4)]
     [0.5, 1.0, 1.0]
-    >>> [round(lr_at(step, lr=1.0, warmup_steps=2, steps=10, schedule="linear", decay_frac=0.2), 2) for step in (1, 2, 8, 9, 10)]
+    >>> linear = {"lr": 1.0, "warmup_steps": 2, "steps": 10, "schedule": "linear", "decay_frac": 0.2}
+    >>> [round(lr_at(step, **linear), 2) for step in (1, 2, 8, 9, 10)]
     [0.5, 1.0, 1.0, 0.55, 0.1]
     """
     rise = min(1.0, step / warmup_steps) if warmup_steps else 1.0
@@ -153,8 +154,9 @@ def halves(master: Tensor) -> tuple[Tensor, Tensor]:
     The remainder is an integer of 16 bits, with ties away from zero. It is stored as the bfloat16 number with the same
     bits, because neither gloo nor NCCL sends int16: copy it, and do not calculate with it.
 
-    >>> upper, lower = halves(torch.tensor([1.0, 1.001]))
-    >>> upper.tolist(), lower.view(torch.int16).tolist(), joined(upper, lower).tolist() == torch.tensor([1.0, 1.001]).tolist()
+    >>> master = torch.tensor([1.0, 1.001])
+    >>> upper, lower = halves(master)
+    >>> upper.tolist(), lower.view(torch.int16).tolist(), joined(upper, lower).tolist() == master.tolist()
     ([1.0, 1.0], [0, 8389], True)
     """
     bits = master.contiguous().view(torch.int32)

@@ -43,7 +43,9 @@ def numbers(low: int = -30, high: int = 30) -> Inputs:
 
 def letters(alphabet: str = "abcdefgh", shortest: int = 1) -> Inputs:
     """Draw a text; longer ones at higher levels."""
-    return lambda rng, level: ("".join(rng.choice(alphabet) for _ in range(rng.randint(shortest, shortest + 10 + 3 * level))),)
+    return lambda rng, level: (
+        "".join(rng.choice(alphabet) for _ in range(rng.randint(shortest, shortest + 10 + 3 * level))),
+    )
 
 
 def words(alphabet: str = "abcdefg") -> Inputs:

@@ -47,10 +47,20 @@ STARTS = {
     "number": Start("Read a number.", "n = int(input())", lambda a: a),
     "sum": Start("Read two numbers and add them.", "a, b = map(int, input().split())\nn = a + b", lambda a, b: a + b),
     "difference": Start(
-        "Read two numbers and subtract the second from the first.", "a, b = map(int, input().split())\nn = a - b", lambda a, b: a - b
+        "Read two numbers and subtract the second from the first.",
+        "a, b = map(int, input().split())\nn = a - b",
+        lambda a, b: a - b,
     ),
-    "product": Start("Read two numbers and multiply them.", "a, b = map(int, input().split())\nn = a * b", lambda a, b: a * b),
-    "total": Start("Read three numbers and add them.", "a, b, c = map(int, input().split())\nn = a + b + c", lambda a, b, c: a + b + c),
+    "product": Start(
+        "Read two numbers and multiply them.",
+        "a, b = map(int, input().split())\nn = a * b",
+        lambda a, b: a * b,
+    ),
+    "total": Start(
+        "Read three numbers and add them.",
+        "a, b, c = map(int, input().split())\nn = a + b + c",
+        lambda a, b, c: a + b + c,
+    ),
     "extremes": Start(
         "Read three numbers and subtract the smallest from the largest.",
         "a, b, c = map(int, input().split())\nn = max(a, b, c) - min(a, b, c)",

@@ -121,7 +121,8 @@ except ValueError:
 possible = any((values[i] + values[j]) % {k} == 0 for j in range(len(values)) for i in range(j))
 if not possible:
     sys.exit(pair != [])
-sys.exit(not (len(pair) == 2 and 0 <= pair[0] < pair[1] < len(values) and (values[pair[0]] + values[pair[1]]) % {k} == 0))
+sys.exit(not (len(pair) == 2 and 0 <= pair[0] < pair[1] < len(values) \
+and (values[pair[0]] + values[pair[1]]) % {k} == 0))
 """
 
 FAMILIES = (
@@ -148,7 +149,10 @@ FAMILIES = (
     ),
     Spec(
         kth_largest,
-        ("the value with the place {k} when the different values are sorted from the largest to the smallest; -1000 if there are fewer"),
+        (
+            "the value with the place {k} when the different values are sorted from the largest to the smallest; "
+            "-1000 if there are fewer"
+        ),
         numbers(-9, 9),
         between(k=(1, 16)),
         edges=(([5, 5],), ([*range(9)],), ([*range(8)],)),
@@ -217,7 +221,10 @@ FAMILIES = (
     ),
     Spec(
         apart,
-        ("the largest sum of chosen values, or 0 for none, when the places of any two of them must be at least {k} apart"),
+        (
+            "the largest sum of chosen values, or 0 for none, when the places of any two of them must be "
+            "at least {k} apart"
+        ),
         numbers(),
         between(k=(2, 20)),
         edges=(([-3],), ([5] * 12,), ([9, 1, 9, 1, 1, 9, 1, 1, 1, 9],)),

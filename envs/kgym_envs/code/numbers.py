@@ -128,9 +128,27 @@ def digits_spoken(text: str, *, k: int) -> str:
 
 
 FAMILIES = (
-    Spec(sum_of_multiples, "the sum of those values that are divisible by {k}", numbers(), between(k=(2, 12)), edges=(([],), ([0],))),
-    Spec(digit_sum, "the sum of the digits of n written in base {base}", number(10**6), between(base=(2, 36)), edges=((0,), (1,))),
-    Spec(in_base, "n written in base {base}, with the digits 0-9 and a-z", number(10**6), between(base=(2, 36)), edges=((0,),)),
+    Spec(
+        sum_of_multiples,
+        "the sum of those values that are divisible by {k}",
+        numbers(),
+        between(k=(2, 12)),
+        edges=(([],), ([0],)),
+    ),
+    Spec(
+        digit_sum,
+        "the sum of the digits of n written in base {base}",
+        number(10**6),
+        between(base=(2, 36)),
+        edges=((0,), (1,)),
+    ),
+    Spec(
+        in_base,
+        "n written in base {base}, with the digits 0-9 and a-z",
+        number(10**6),
+        between(base=(2, 36)),
+        edges=((0,),),
+    ),
     Spec(
         divisions,
         "how many times n, at least 1, can be divided by {k} without a remainder",

@@ -95,7 +95,10 @@ FAMILIES = (
     ),
     Spec(
         every_kth,
-        ("the characters of the text with the places {k}, {k} times 2, {k} times 3 and so on, counted from 1; - if there are none"),
+        (
+            "the characters of the text with the places {k}, {k} times 2, {k} times 3 and so on, counted from 1; "
+            "- if there are none"
+        ),
         letters(),
         between(k=(2, 15)),
         edges=(("a",), ("abcdefghijklmnopqrstuvwxyzabcd",)),
@@ -161,13 +164,18 @@ FAMILIES = (
     Spec(
         at_depth,
         "how many letters of the text are inside exactly {k} pairs of brackets",
-        lambda rng, level: ("".join(rng.choice(["x", "(x", "((y", "((((z", ")", "))"]) for _ in range(8 + level)).replace("()", "(q)"),),
+        lambda rng, level: (
+            "".join(rng.choice(["x", "(x", "((y", "((((z", ")", "))"]) for _ in range(8 + level)).replace("()", "(q)"),
+        ),
         between(k=(0, 12)),
         edges=(("x",), ("((((((((((((m)n)o)p)q)r)a)b)c)d)e)f)g",)),
     ),
     Spec(
         by_columns,
-        ("the text written into lines of {k} letters, the last of which may be shorter, and then read column by column"),
+        (
+            "the text written into lines of {k} letters, the last of which may be shorter, "
+            "and then read column by column"
+        ),
         letters("abcdefghijklmno"),
         between(k=(2, 12)),
         edges=(("a",), ("abcdefghijklmnopqrstuvwxyz",)),

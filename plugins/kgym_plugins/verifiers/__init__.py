@@ -13,7 +13,8 @@ if tests["kind"] == "stdin":
     given = sys.stdin.read()
     print(next(output for text, output in tests["cases"] if text == given))
 else:
-    globals()[tests["function"]] = lambda *given: next(result for arguments, result in tests["cases"] if arguments == [*given])
+    globals()[tests["function"]] = lambda *given: \
+next(result for arguments, result in tests["cases"] if arguments == [*given])
 ```"""
 """A completion with a program that contains its hidden tests, for the conformance checks."""
 
