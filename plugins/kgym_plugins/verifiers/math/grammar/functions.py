@@ -25,8 +25,8 @@ from kgym_plugins.verifiers.math.tables import name_list
 _UNARY_FUNCTIONS = frozenset(
     name_list(
         """
-    sin cos tan cot sec csc sinh cosh tanh coth sech csch asin acos atan acot asec acsc asinh acosh atanh ln exp log lg sgn
-    abs floor ceil erf Re Im arg cis sqrt cbrt det
+    sin cos tan cot sec csc sinh cosh tanh coth sech csch asin acos atan acot asec acsc asinh acosh atanh
+    ln exp log lg sgn abs floor ceil erf Re Im arg cis sqrt cbrt det
     """
     )
 )

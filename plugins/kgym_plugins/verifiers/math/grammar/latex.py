@@ -49,33 +49,34 @@ WRAPPERS = frozenset(
 TEXT = frozenset(
     name_list(
         """
-    text textrm textbf textit textsf texttt textnormal textup textsc mbox hbox emph mathrm mathit mathsf mathtt operatorname
-    mathup mathnormal textmd
+    text textrm textbf textit textsf texttt textnormal textup textsc mbox hbox emph
+    mathrm mathit mathsf mathtt operatorname mathup mathnormal textmd
     """
     )
 )
 LETTERS = frozenset(
     name_list(
         """
-    mathbf boldsymbol bm mathcal mathscr mathfrak pmb vec hat widehat bar overline tilde widetilde dot ddot overrightarrow
-    mathds
+    mathbf boldsymbol bm mathcal mathscr mathfrak pmb
+    vec hat widehat bar overline tilde widetilde dot ddot overrightarrow mathds
     """
     )
 )
 """Commands that decorate a letter."""
 
 OPERATORS = {
-    "times": "*", "cdot": "*", "ast": "*", "bullet": "*", "div": "/", "le": "<=", "leq": "<=", "leqslant": "<=", "leqq": "<=",
-    "ge": ">=", "geq": ">=", "geqslant": ">=", "geqq": ">=", "ne": "!=", "neq": "!=", "lt": "<", "gt": ">",
-    "approx": "~", "simeq": "~", "thickapprox": "~", "doteq": "~", "approxeq": "~", "equiv": "===", "cong": "cong", "sim": "sim",
-    "propto": "propto",
-    "in": "in", "notin": "notin", "cup": "cup", "bigcup": "cup", "cap": "cap", "bigcap": "cap", "setminus": "setminus",
-    "backslash": "setminus",
-    "smallsetminus": "setminus", "pm": "pm", "mp": "mp", "colon": ":", "mid": "|", "vert": "|", "lvert": "|", "rvert": "|", "Vert": "||",
-    "lVert": "||", "rVert": "||", "|": "||", "ldots": "...", "cdots": "...", "dots": "...", "dotsc": "...", "dotsb": "...", "vdots": "...",
-    "ddots": "...", "to": "to", "rightarrow": "to", "longrightarrow": "to", "land": "and", "wedge": "and", "lor": "or", "vee": "or",
-    "%": "%", "permille": "permille", "prime": "'", "circ": "circ", "degree": "degree", "degrees": "degree", "subset": "subset",
-    "subseteq": "subset",
+    "times": "*", "cdot": "*", "ast": "*", "bullet": "*", "div": "/",
+    "le": "<=", "leq": "<=", "leqslant": "<=", "leqq": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "geqq": ">=",
+    "ne": "!=", "neq": "!=", "lt": "<", "gt": ">",
+    "approx": "~", "simeq": "~", "thickapprox": "~", "doteq": "~", "approxeq": "~",
+    "equiv": "===", "cong": "cong", "sim": "sim", "propto": "propto",
+    "in": "in", "notin": "notin", "cup": "cup", "bigcup": "cup", "cap": "cap", "bigcap": "cap",
+    "setminus": "setminus", "backslash": "setminus", "smallsetminus": "setminus", "pm": "pm", "mp": "mp", "colon": ":",
+    "mid": "|", "vert": "|", "lvert": "|", "rvert": "|", "Vert": "||", "lVert": "||", "rVert": "||", "|": "||",
+    "ldots": "...", "cdots": "...", "dots": "...", "dotsc": "...", "dotsb": "...", "vdots": "...", "ddots": "...",
+    "to": "to", "rightarrow": "to", "longrightarrow": "to", "land": "and", "wedge": "and", "lor": "or", "vee": "or",
+    "%": "%", "permille": "permille", "prime": "'", "circ": "circ", "degree": "degree", "degrees": "degree",
+    "subset": "subset", "subseteq": "subset",
     "mapsto": "maps", "longmapsto": "maps", "colonequals": "=", "coloneqq": "=", "triangleq": "=", "&": "and",
 }  # fmt: skip
 DELIMITERS = {
@@ -90,10 +91,11 @@ FUNCTIONS = {
     sin cos tan cot sec csc sinh cosh tanh coth ln exp log lg max min gcd lcm det arg Re Im cis sgn abs floor ceil erf
     """
 )},
-    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "asin": "asin", "acos": "acos", "atan": "atan", "arccot": "acot", "acot": "acot",
-    "arcsec": "asec", "arccsc": "acsc", "arctg": "atan", "tg": "tan", "ctg": "cot", "cosec": "csc", "sign": "sgn", "ceiling": "ceil",
-    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "asinh": "asinh", "acosh": "acosh", "atanh": "atanh", "sech": "sech",
-    "csch": "csch",
+    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "asin": "asin", "acos": "acos", "atan": "atan",
+    "arccot": "acot", "acot": "acot", "arcsec": "asec", "arccsc": "acsc",
+    "arctg": "atan", "tg": "tan", "ctg": "cot", "cosec": "csc", "sign": "sgn", "ceiling": "ceil",
+    "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "asinh": "asinh", "acosh": "acosh", "atanh": "atanh",
+    "sech": "sech", "csch": "csch",
 }  # fmt: skip
 PLAIN_FUNCTIONS = {
     **FUNCTIONS,

@@ -64,21 +64,19 @@ _ROW_SPACING = re.compile(r"\s*\[\s*-?\d{0,4}\.?\d{0,4}\s*(?:pt|ex|em|mm|cm|in|b
 """`\\\\[2pt]`: more room after a row."""
 _COMMAND = re.compile(r"\\(?:[A-Za-z]+\*?|.)", re.DOTALL)
 _SIGNS = {
-    "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "!=": "!=", "==": "=", "=": "=", "<": "<", ">": ">", "+": "+", "-": "-", "**": "^",
-    "*": "*", "/": "/",
-    "^": "^", "_": "_", "!": "!", "%": "%", ",": ",", ";": ";", ":": ":", "|": "|", "||": "||", "'": "'", "...": "...", "~=": "~",
-    "+-": "pm", "+/-": "pm",
+    "<=": "<=", ">=": ">=", "=<": "<=", "=>": ">=", "!=": "!=", "==": "=", "=": "=", "<": "<", ">": ">",
+    "+": "+", "-": "-", "**": "^", "*": "*", "/": "/", "^": "^", "_": "_", "!": "!", "%": "%",
+    ",": ",", ";": ";", ":": ":", "|": "|", "||": "||", "'": "'", "...": "...", "~=": "~", "+-": "pm", "+/-": "pm",
     "->": "to", "''": "''", "<>": "!=", ":=": "=", "-+": "mp",
 }  # fmt: skip
 _SIGN = re.compile("|".join(re.escape(sign) for sign in sorted(_SIGNS, key=len, reverse=True)))
 _BRACKETS = {"(": "open", "[": "open", ")": "close", "]": "close"}
 _KEPT_COMMANDS = {
-    "frac": "frac", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "sfrac": "frac", "nicefrac": "frac", "sqrt": "sqrt",
-    "binom": "binom",
-    "dbinom": "binom", "tbinom": "binom", "over": "over", "choose": "choose", "surd": "surd", "cuberoot": "cuberoot",
-    "fourthroot": "fourthroot",
-    "pmod": "pmod", "bmod": "bmod", "mod": "bmod", "angle": "angle", "triangle": "triangle", "substack": "substack", "root": "root",
-    "of": "of",
+    "frac": "frac", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "sfrac": "frac", "nicefrac": "frac",
+    "sqrt": "sqrt", "binom": "binom", "dbinom": "binom", "tbinom": "binom", "over": "over", "choose": "choose",
+    "surd": "surd", "cuberoot": "cuberoot", "fourthroot": "fourthroot",
+    "pmod": "pmod", "bmod": "bmod", "mod": "bmod", "angle": "angle", "triangle": "triangle",
+    "substack": "substack", "root": "root", "of": "of",
 }  # fmt: skip
 _WITHIN = re.compile(r"\\(?:mathbf|boldsymbol|bm|mathrm|vec|hat)\s*\{?\s*(\w)\s*\}?")
 _UNIT_LETTERS = {name for name in UNITS if len(name) > 1}

@@ -29,8 +29,8 @@ from kgym_plugins.verifiers.math.limits import EXACT_BITS, SYMBOLIC_NODES
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan, "cot": sympy.cot, "sec": sympy.sec, "csc": sympy.csc,
-    "asin": sympy.asin, "acos": sympy.acos, "atan": sympy.atan, "acot": sympy.acot, "sinh": sympy.sinh, "cosh": sympy.cosh,
-    "tanh": sympy.tanh,
+    "asin": sympy.asin, "acos": sympy.acos, "atan": sympy.atan, "acot": sympy.acot,
+    "sinh": sympy.sinh, "cosh": sympy.cosh, "tanh": sympy.tanh,
     "ln": sympy.log, "floor": sympy.floor, "ceil": sympy.ceiling, "sgn": sympy.sign, "gcd": sympy.gcd, "lcm": sympy.lcm,
     "binom": sympy.binomial, "max": sympy.Max, "min": sympy.Min, "Re": sympy.re, "Im": sympy.im,
 }  # fmt: skip

@@ -73,8 +73,9 @@ DOMAINS = Table(
 NO_REMARKS = frozenset(
     name_list(
         """
-    or otherwise else not isn't isnt no nor never wrong incorrect false instead rather maybe perhaps possibly probably guess unless except
-    but versus vs odd even approximately roughly about without only most least best worst bound bounds down up more less
+    or otherwise else not isn't isnt no nor never wrong incorrect false instead rather
+    maybe perhaps possibly probably guess unless except but versus vs odd even
+    approximately roughly about without only most least best worst bound bounds down up more less
     """
     )
 )

@@ -10,7 +10,8 @@ from kgym_plugins.verifiers.math.phrases.table import Formula, Meaning, Phrase, 
 
 LETTER = r"[぀-ヿ㐀-鿿가-힯]"
 _MEASURES = (
-    r"(?:个|個|只|隻|本|张|張|枚|条|條|人|名|位|头|頭|匹|次|回|种|種|通り|通|组|組|颗|顆|粒|根|支|件|台|辆|輛|棵|块钱|块|座|道|题|页|份|套|间"
+    r"(?:个|個|只|隻|本|张|張|枚|条|條|人|名|位|头|頭|匹|次|回|种|種|通り|通|组|組|颗|顆|粒|根|支"
+    r"|件|台|辆|輛|棵|块钱|块|座|道|题|页|份|套|间"
     r"|개|명|마리|가지|번|권|장|대)"
 )
 _BOUND = r"(?P<{0}>以上|이상)|(?P<{1}>以下|以内|이하)|(?P<{2}>未満|未满|미만)|(?P<{3}>を超え\w*|より大きい|초과)"
@@ -34,7 +35,8 @@ UNSAID = Table(
     "a bound, what is not the answer, or where something else is reached: not the value itself",
     "whole",
     Phrase(
-        rf"[、，,:：]?\s*(?:(?P<letter>[a-z])\s*[はがは은는이가]?\s*)?(?P<bound>[^぀-ヿ㐀-鿿가-힯]{{1,60}}?)\s*{_MEASURES}?\s*"
+        r"[、，,:：]?\s*(?:(?P<letter>[a-z])\s*[はがは은는이가]?\s*)?"
+        rf"(?P<bound>[^぀-ヿ㐀-鿿가-힯]{{1,60}}?)\s*{_MEASURES}?\s*"
         rf"(?:{_BOUND.format('ge', 'le', 'lt', 'gt')})\s*(?:です|である|となる|だ|입니다|이다)?",
         _bound,
         "5 以上",
@@ -53,7 +55,8 @@ COPULAS = Table(
     "the value before it is what the sentence says",
     "whole",
     Phrase(
-        r"\s*(?:です|でした|である|であった|となる|となります|になる|になります|とわかる|とわかります|と求まる|だ|だった)?[。.！!]?",
+        r"\s*(?:です|でした|である|であった|となる|となります|になる|になります"
+        r"|とわかる|とわかります|と求まる|だ|だった)?[。.！!]?",
         "Japanese",
         " です。",
         " のとき最大となる。",
@@ -66,17 +69,20 @@ COPULAS = Table(
     ),
 )
 _UNSURE = re.compile(
-    r"(?:至少|至多|最多|最少|大约|大約|约为|约|大概|超过|超過|不到|少于|多于|小于|大于|第|近|少なくとも|多くとも|せいぜい|およそ|約|最低|最高でも|적어도|많아야|약|대략)"
+    r"(?:至少|至多|最多|最少|大约|大約|约为|约|大概|超过|超過|不到|少于|多于|小于|大于|第|近"
+    r"|少なくとも|多くとも|せいぜい|およそ|約|最低|最高でも|적어도|많아야|약|대략)"
     r"[^\d$]{0,12}\Z"
 )
 """Before a number: a bound, an estimate, or an ordinal."""
 _SAID = re.compile(
-    r"\$([^$]{1,200})\$|(?<![\w.,])[-+−]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w^])|(?<![A-Za-z0-9.,])[-+−]?\d+(?:\.\d+)?(?:/\d+)?%?"
+    r"\$([^$]{1,200})\$|(?<![\w.,])[-+−]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w^])"
+    r"|(?<![A-Za-z0-9.,])[-+−]?\d+(?:\.\d+)?(?:/\d+)?%?"
 )
 
 
 _UNIT = re.compile(
-    r"\s*(?:平方|立方)?(?:厘米|千米|公里|毫米|分米|米|千克|公斤|克|吨|升|毫升|元|角|分钟|秒|小时|天|周|年|岁|円|日|分|時間|秒間|歳|度|원|일|시간|분|초|살)"
+    r"\s*(?:平方|立方)?(?:厘米|千米|公里|毫米|分米|米|千克|公斤|克|吨|升|毫升|元|角|分钟|秒|小时|天|周|年|岁"
+    r"|円|日|分|時間|秒間|歳|度|원|일|시간|분|초|살)"
     r"(?:\s?/\s?(?:小时|时|秒|分钟|分|天|時間|時))?"
 )
 _IN_ALL = re.compile(r"(?:共有?|总共有?|合计|合計|合わせて|全部で|모두|총)\s*\Z")
@@ -84,8 +90,10 @@ _IN_ALL = re.compile(r"(?:共有?|总共有?|合计|合計|合わせて|全部�
 
 
 _PARTICLES = frozenset(
-    "的是有共为為一总總计計需要可以得出答等于於元个個这這那此该該其故所以因此则則就了到在和与與上中来來说說值和数數解案结結果者也即再最后後本题題"
-    "はがのをにでとからまでよりもこそれあるいるなるですますてしたすると答求値数全部合計은는이가의를을에서로부터까지와과도그것값답총모두합계수"
+    "的是有共为為一总總计計需要可以得出答等于於元个個这這那此该該其故所以因此则則就了到在和与與上中来來"
+    "说說值和数數解案结結果者也即再最后後本题題"
+    "はがのをにでとからまでよりもこそれあるいるなるですますてしたすると答求値数全部合計"
+    "은는이가의를을에서로부터까지와과도그것값답총모두합계수"
 )
 """Letters that any sentence may have before its value for any question."""
 
@@ -108,8 +116,9 @@ def said_last(sentence: str) -> str | None:
     """Return the one value that ends a sentence, without its measure word and copula; None if there is another, a bound
     or a negation.
 
-    >>> said_last("这堆苹果共有 60 个。"), said_last("最大値は $2x$ です。"), said_last("一共至少有 5 个。"), said_last("3 个人有 60 个")
-    ('60', '$2x$', None, None)
+    >>> sentences = "这堆苹果共有 60 个。", "最大値は $2x$ です。", "一共至少有 5 个。", "3 个人有 60 个"
+    >>> [said_last(sentence) for sentence in sentences]
+    ['60', '$2x$', None, None]
     """
     found = list(_SAID.finditer(sentence))
     if len(found) > 1 and _IN_ALL.search(sentence, 0, found[-1].start()):
@@ -151,7 +160,8 @@ def is_bound(rest: str) -> bool:
     """Whether a word after a value makes a bound of it."""
     return (
         re.match(
-            rf"\$?\s*{_MEASURES}?\s*(?:以上|以下|以内|未満|未满|を超え|より[大小多少]|이상|이하|미만|초과|보다|左右|程度|정도)",
+            rf"\$?\s*{_MEASURES}?\s*(?:以上|以下|以内|未満|未满|を超え|より[大小多少]"
+            r"|이상|이하|미만|초과|보다|左右|程度|정도)",
             rest,
         )
         is not None

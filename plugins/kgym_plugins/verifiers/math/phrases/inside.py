@@ -18,7 +18,8 @@ AROUND_PARITY = BEFORE_CONDITION | {"is", "an", "number", "integer", "all", "any
 SHORT_WORDS = frozenset(
     name_list(
         """
-    no yes all any the not out of odd red dne one two six ten a an per is are if for max min day new box way low top bad men sum set
+    no yes all any the not out of odd red dne one two six ten a an per is are if for
+    max min day new box way low top bad men sum set
     """
     )
 )

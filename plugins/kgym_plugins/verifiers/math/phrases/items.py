@@ -23,20 +23,22 @@ NAMES = {
 } | {
     name: name
     for name in (
-        "radius", "diameter", "circumference", "quotient", "vertex", "focus", "directrix", "eccentricity", "amplitude", "period",
-        "phase shift", "vertical shift", "domain", "range", "median", "mode", "variance", "standard deviation", "length", "width",
-        "height", "base", "hypotenuse", "surface area", "area", "perimeter", "volume", "real part", "imaginary "
-        "part", "first term",
-        "common difference", "common ratio", "degree", "leading coefficient", "constant term", "direction", "argument", "numerator",
-        "denominator", "sum", "product", "difference", "midpoint", "distance", "trace", "determinant", "rank", "nullity",
+        "radius", "diameter", "circumference", "quotient", "vertex", "focus", "directrix", "eccentricity",
+        "amplitude", "period", "phase shift", "vertical shift", "domain", "range",
+        "median", "mode", "variance", "standard deviation",
+        "length", "width", "height", "base", "hypotenuse", "surface area", "area", "perimeter", "volume",
+        "real part", "imaginary part", "first term", "common difference", "common ratio",
+        "degree", "leading coefficient", "constant term", "direction", "argument", "numerator", "denominator",
+        "sum", "product", "difference", "midpoint", "distance", "trace", "determinant", "rank", "nullity",
     )
 }  # fmt: skip
 """What values of one answer are called, with the patterns of all names for each."""
 LETTERS = {
     "maximum": ("M", "max"), "minimum": ("m", "min"), "slope": ("m",), "y-intercept": ("b", "c"), "center": ("C", "O"),
     "radius": ("r", "R"), "diameter": ("d", "D"), "quotient": ("q", "Q"), "remainder": ("r", "R"), "length": ("l", "L"),
-    "width": ("w", "W"), "height": ("h", "H"), "area": ("A", "S"), "perimeter": ("P", "p"), "volume": ("V",), "first term": ("a", "a_1"),
-    "common difference": ("d",), "common ratio": ("r", "q"), "vertex": ("V",), "focus": ("F",), "period": ("T",), "amplitude": ("A",),
+    "width": ("w", "W"), "height": ("h", "H"), "area": ("A", "S"), "perimeter": ("P", "p"), "volume": ("V",),
+    "first term": ("a", "a_1"), "common difference": ("d",), "common ratio": ("r", "q"),
+    "vertex": ("V",), "focus": ("F",), "period": ("T",), "amplitude": ("A",),
 }  # fmt: skip
 """Letters that formulas use for such values."""
 _PLACES = frozenset({"center", "vertex", "focus", "midpoint"})

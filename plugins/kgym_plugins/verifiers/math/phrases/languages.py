@@ -120,9 +120,11 @@ LANGUAGES = (
         ("Нет, это неверно", "Да, это верно"),
     ),
     Language(
-        "Ukrainian", "відповідь", "це", "отже", "отже|таким\\s+чином", "дорівнює", "це\\s+(?:неправильно|невірно|помилка)",
-        ("Відповідь: 5", "Відповідь "
-        "невідома"), ("Отже, залишилось 5.", "Залишилось отже 5."), ("це неправильно", "це правильно"),
+        "Ukrainian", "відповідь", "це", "отже", "отже|таким\\s+чином", "дорівнює",
+        "це\\s+(?:неправильно|невірно|помилка)",
+        ("Відповідь: 5", "Відповідь невідома"),
+        ("Отже, залишилось 5.", "Залишилось отже 5."),
+        ("це неправильно", "це правильно"),
     ),
     Language(
         "Polish",
@@ -203,23 +205,27 @@ LANGUAGES = (
     Language(
         "Dutch", "(?:juiste\\s+)?antwoord", "is", "dus|daarom", "dus|daarom|in\\s+totaal", "is|zijn",
         "(?:dat|dit)\\s+is\\s+(?:fout|onjuist|niet\\s+juist)",
-        ("Het antwoord is dus 5", "Het antwoord "
-        "volgt"), ("Dus er zijn 5 appels.", "Er zijn dus 5."), ("dit is fout", "dit is goed"),
+        ("Het antwoord is dus 5", "Het antwoord volgt"),
+        ("Dus er zijn 5 appels.", "Er zijn dus 5."),
+        ("dit is fout", "dit is goed"),
     ),
     Language(
-        "Romanian", "răspuns(?:ul)?(?:\\s+final)?", "este", "deci", "deci|prin\\s+urmare|așadar|în\\s+total", "este|sunt",
-        "este\\s+(?:greșit|incorect)",
-        ("Răspunsul este 5", "Răspunsul "
-        "contează"), ("Deci au rămas 5 mere.", "Au rămas deci 5."), ("este greșit", "este corect"),
+        "Romanian", "răspuns(?:ul)?(?:\\s+final)?", "este", "deci", "deci|prin\\s+urmare|așadar|în\\s+total",
+        "este|sunt", "este\\s+(?:greșit|incorect)",
+        ("Răspunsul este 5", "Răspunsul contează"),
+        ("Deci au rămas 5 mere.", "Au rămas deci 5."),
+        ("este greșit", "este corect"),
     ),
     Language(
-        "Greek", "απάντηση", "είναι", "λοιπόν|άρα", "άρα|επομένως|συνεπώς|συνολικά", "είναι", "είναι\\s+(?:λάθος|λανθασμέν)",
-        ("Η απάντηση είναι 5", "Η απάντηση "
-        "λείπει"), ("Άρα μένουν 5 μήλα.", "Μένουν άρα 5."), ("είναι λάθος", "είναι σωστό"),
+        "Greek", "απάντηση", "είναι", "λοιπόν|άρα", "άρα|επομένως|συνεπώς|συνολικά", "είναι",
+        "είναι\\s+(?:λάθος|λανθασμέν)",
+        ("Η απάντηση είναι 5", "Η απάντηση λείπει"),
+        ("Άρα μένουν 5 μήλα.", "Μένουν άρα 5."),
+        ("είναι λάθος", "είναι σωστό"),
     ),
     Language(
-        "Turkish", "cevap|yanıt|sonuç", "ise|şudur", "o\\s+halde", "o\\s+halde|dolayısıyla|sonuç\\s+olarak|toplamda|böylece", "dir",
-        "(?:bu\\s+)?yanlış|hatalı",
+        "Turkish", "cevap|yanıt|sonuç", "ise|şudur", "o\\s+halde",
+        "o\\s+halde|dolayısıyla|sonuç\\s+olarak|toplamda|böylece", "dir", "(?:bu\\s+)?yanlış|hatalı",
         ("Cevap: 5", "Cevap yok"), ("O halde 5 elma kalır.", "Kalır o halde 5."), ("bu yanlış", "bu doğru"),
     ),
     Language(
@@ -227,7 +233,8 @@ LANGUAGES = (
         ("התשובה היא 5", "התשובה חסרה"), ("לכן נשארו 5.", "נשארו לכן 5."), ("זה שגוי", "זה נכון"),
     ),
     Language(
-        "Thai", "(?:ดังนั้น)?คำตอบ(?:สุดท้าย)?", "คือ|เป็น", "จึง", "ดังนั้น|เพราะฉะนั้น|สรุป", "คือ|เป็น|เท่ากับ", "ไม่ถูกต้อง|ผิด",
+        "Thai", "(?:ดังนั้น)?คำตอบ(?:สุดท้าย)?", "คือ|เป็น", "จึง", "ดังนั้น|เพราะฉะนั้น|สรุป",
+        "คือ|เป็น|เท่ากับ", "ไม่ถูกต้อง|ผิด",
         ("คำตอบคือ 5", "คำตอบไม่มี"), ("ดังนั้น เหลือ 5", "เหลือ ดังนั้น 5"), ("ไม่ถูกต้อง", "ถูกต้อง"), spaced=False,
     ),
 )  # fmt: skip
@@ -258,8 +265,8 @@ def _announcing_elsewhere() -> Iterator[Phrase]:
             *one.announced,
         )
     yield Phrase(
-        r"【(?:答案|解答)】\s{0,4}|(?:(?:故|因此|所以|应|應)(?:本题|此题|答案)?(?:应|應)?(?:选择|選擇|选|選)|(?:答案|本题|此题)(?:应|應)?(?:选"
-        r"|選))(?:项|項)?\s{0,3}[:：]?\s{0,3}",
+        r"【(?:答案|解答)】\s{0,4}|(?:(?:故|因此|所以|应|應)(?:本题|此题|答案)?(?:应|應)?(?:选择|選擇|选|選)"
+        r"|(?:答案|本题|此题)(?:应|應)?(?:选|選))(?:项|項)?\s{0,3}[:：]?\s{0,3}",
         "Chinese choices",
         "故选：B",
         "选手",
@@ -323,25 +330,30 @@ DENIED = Table(
     "the sentence says what something is not",
     "within",
     Phrase(
-        r"\b(?:n'est\s+pas|ist\s+nicht|no\s+es|não\s+é|non\s+è|не\s+рав\w+|nie\s+jest|nie\s+wynosi|není"
-        r"|không\s+phải)\b|不是|不等于|ではない|ではありません|でない|じゃない|ではなく|아니다|아닙니다|아니라|아니므로",
+        r"\b(?:n'est\s+pas|ist\s+nicht|no\s+es|não\s+é|non\s+è|не\s+рав\w+|nie\s+jest|nie\s+wynosi|není|không\s+phải)\b"
+        r"|不是|不等于|ではない|ではありません|でない|じゃない|ではなく|아니다|아닙니다|아니라|아니므로",
         "other languages",
         "La respuesta no es 9",
         "La respuesta es 9",
     ),
 )
 NO_ELSEWHERE = re.compile(
-    r"\b(?:pas|nicht|kein\w*|não|non|не|нет|nie|není|không|hayır|değil\w*|nu|niet|geen|δεν|δε|לא|אינו|אינה)\b|ไม่|不(?!同)|没|ない|ません|않|아니|아닙",
+    r"\b(?:pas|nicht|kein\w*|não|non|не|нет|nie|není|không|hayır|değil\w*|nu|niet|geen|δεν|δε|לא|אינו|אינה)\b"
+    r"|ไม่|不(?!同)|没|ない|ません|않|아니|아닙",
     re.IGNORECASE,
 )
 """Negations: a sentence with one does not say its number."""
 UNSURE_ELSEWHERE = re.compile(
-    r"\b(?:mindestens|höchstens|ungefähr|etwa|rund|circa|au\s+(?:moins|plus)|environ|(?:al|por\s+lo)\s+menos|como\s+(?:máximo|mínimo)"
-    r"|aproximadamente|cerca\s+de|pelo\s+menos|no\s+(?:máximo|mínimo)|almeno|al\s+(?:massimo|minimo|più)|не\s+(?:менее|более|меньше|больше)"
-    r"|минимум|максимум|около|примерно|щонайменше|щонайбільше|приблизно|co\s+(?:najmniej|najwyżej)|około|alespoň|nejméně|nejvýše|asi|přibližně"
-    r"|ít\s+nhất|nhiều\s+nhất|khoảng|minstens|hoogstens|ongeveer|cel\s+(?:puțin|mult)|aproximativ|τουλάχιστον|το\s+πολύ|περίπου"
-    r"|en\s+(?:az|fazla|çok)|yaklaşık|vielleicht|peut-être|quizás?|talvez|forse|возможно|może|možná|có\s+thể|misschien|poate|ίσως|belki)\b"
-    r"|לפחות|לכל היותר|בערך|אולי|อย่างน้อย|อย่างมาก|ประมาณ|อาจ|至少|至多|不超过|大约|可能|少なくとも|最大でも|約|적어도|최대|약",
+    r"\b(?:mindestens|höchstens|ungefähr|etwa|rund|circa|au\s+(?:moins|plus)|environ"
+    r"|(?:al|por\s+lo)\s+menos|como\s+(?:máximo|mínimo)|aproximadamente|cerca\s+de"
+    r"|pelo\s+menos|no\s+(?:máximo|mínimo)|almeno|al\s+(?:massimo|minimo|più)"
+    r"|не\s+(?:менее|более|меньше|больше)|минимум|максимум|около|примерно|щонайменше|щонайбільше|приблизно"
+    r"|co\s+(?:najmniej|najwyżej)|około|alespoň|nejméně|nejvýše|asi|přibližně|ít\s+nhất|nhiều\s+nhất|khoảng"
+    r"|minstens|hoogstens|ongeveer|cel\s+(?:puțin|mult)|aproximativ|τουλάχιστον|το\s+πολύ|περίπου"
+    r"|en\s+(?:az|fazla|çok)|yaklaşık"
+    r"|vielleicht|peut-être|quizás?|talvez|forse|возможно|może|možná|có\s+thể|misschien|poate|ίσως|belki)\b"
+    r"|לפחות|לכל היותר|בערך|אולי|อย่างน้อย|อย่างมาก|ประมาณ|อาจ"
+    r"|至少|至多|不超过|大约|可能|少なくとも|最大でも|約|적어도|최대|약",
     re.IGNORECASE,
 )
 """Bounds, estimates and doubts: a sentence with one does not say its number plainly."""

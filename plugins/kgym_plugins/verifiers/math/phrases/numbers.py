@@ -11,8 +11,8 @@ from kgym_plugins.verifiers.math.tables import name_list
 
 _ONES = name_list(
     """
-    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
-    nineteen
+    zero one two three four five six seven eight nine
+    ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen
     """
 )
 _TENS = name_list("twenty thirty forty fifty sixty seventy eighty ninety")

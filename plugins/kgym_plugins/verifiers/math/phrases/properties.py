@@ -37,13 +37,16 @@ _NEITHER = frozenset({"neither"})
 _ADJECTIVES = frozenset(
     name_list(
         """
-        isosceles equilateral scalene right acute obtuse equiangular regular oblique reflex straight cyclic convex concave
-        even odd increasing decreasing nonincreasing nondecreasing constant monotonic periodic aperiodic bounded unbounded
-        convergent divergent continuous discontinuous differentiable integrable linear nonlinear quadratic cubic exponential
+        isosceles equilateral scalene right acute obtuse equiangular regular
+        oblique reflex straight cyclic convex concave
+        even odd increasing decreasing nonincreasing nondecreasing constant monotonic
+        periodic aperiodic bounded unbounded convergent divergent
+        continuous discontinuous differentiable integrable linear nonlinear quadratic cubic exponential
         injective surjective bijective invertible singular nonsingular symmetric antisymmetric skew-symmetric reflexive
         transitive diagonalizable independent dependent consistent inconsistent commutative associative
-        prime composite rational irrational real complex imaginary positive negative nonnegative nonpositive finite infinite
-        countable uncountable perfect abundant deficient transcendental algebraic harmonic geometric arithmetic
+        prime composite rational irrational real complex imaginary positive negative nonnegative nonpositive
+        finite infinite countable uncountable perfect abundant deficient transcendental algebraic
+        harmonic geometric arithmetic
         parallel perpendicular skew coincident collinear coplanar concurrent intersecting congruent similar tangent
         horizontal vertical up down local global saddle inflection stable unstable open closed compact connected
         possible impossible
@@ -82,7 +85,8 @@ _ADVERBS = {
 _OPPOSITES = {
     one: other
     for pair in (
-        ("convergent", "divergent"), ("rational", "irrational"), ("continuous", "discontinuous"), ("independent", "dependent"),
+        ("convergent", "divergent"), ("rational", "irrational"), ("continuous", "discontinuous"),
+        ("independent", "dependent"),
         ("invertible", "singular"), ("finite", "infinite"), ("bounded", "unbounded"), ("countable", "uncountable"),
         ("consistent", "inconsistent"), ("possible", "impossible"), ("periodic", "aperiodic"), ("linear", "nonlinear"),
         ("stable", "unstable"),
@@ -103,8 +107,9 @@ _SHAPES = frozenset(
 _THINGS = _SHAPES | frozenset(
     name_list(
         """
-        function map mapping number integer series sequence integral sum limit product angle set matrix relation graph curve
-        conic polygon figure shape vector system event variable operation polynomial group space solution value answer
+        function map mapping number integer series sequence integral sum limit product
+        angle set matrix relation graph curve conic polygon figure shape
+        vector system event variable operation polynomial group space solution value answer
         equation asymptote slope section maximum minimum
         """
     )

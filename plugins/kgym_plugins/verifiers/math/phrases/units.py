@@ -53,12 +53,11 @@ MINUTE_OF_ARC, SECOND_OF_ARC = Unit(ANGLE, Fraction(1, 60)), Unit(ANGLE, Fractio
 _TABLE: dict[tuple[str, int], dict[str, int | Fraction]] = {
     ("length", 1): {
         "m meter meters metre metres": 1, "cm centimeter centimeters centimetre centimetres": Fraction(1, 100),
-        "mm millimeter millimeters millimetre "
-        "millimetres": Fraction(1, 1000), "km kilometer kilometers kilometre kilometres kms": 1000,
-        "in inch inches": Fraction(254, 10000), "ft foot feet": Fraction(3048, 10000), "yd yard yards "
-        "yds": Fraction(9144, 10000),
-        "mi mile miles": Fraction(1609344, 1000), "nm nanometer "
-        "nanometers": Fraction(1, 10**9), "dm decimeter decimeters": Fraction(1, 10),
+        "mm millimeter millimeters millimetre millimetres": Fraction(1, 1000),
+        "km kilometer kilometers kilometre kilometres kms": 1000,
+        "in inch inches": Fraction(254, 10000), "ft foot feet": Fraction(3048, 10000),
+        "yd yard yards yds": Fraction(9144, 10000), "mi mile miles": Fraction(1609344, 1000),
+        "nm nanometer nanometers": Fraction(1, 10**9), "dm decimeter decimeters": Fraction(1, 10),
     },
     ("placeholder", 1): {"unit units": 1},
     ("time", 1): {
@@ -66,16 +65,17 @@ _TABLE: dict[tuple[str, int], dict[str, int | Fraction]] = {
         "week weeks wk wks": 604800,
         "ms millisecond milliseconds": Fraction(1, 1000),
     },
-    ("months", 1): {"month months mo "
-    "mos": 1, "year years yr yrs": 12, "decade decades": 120, "century centuries": 1200},
+    ("months", 1): {
+        "month months mo mos": 1, "year years yr yrs": 12, "decade decades": 120, "century centuries": 1200,
+    },
     ("mass", 1): {
         "g gram grams": 1, "kg kilogram kilograms kgs": 1000, "mg milligram milligrams": Fraction(1, 1000),
         "lb lbs pound pounds": Fraction(45359237, 100000),
         "oz ounce ounces": Fraction(45359237, 1600000), "ton tons": Fraction(90718474, 100), "tonne tonnes": 10**6,
     },
     ("volume", 1): {
-        "l liter liters litre "
-        "litres": Fraction(1, 1000), "ml milliliter milliliters millilitre millilitres": Fraction(1, 10**6),
+        "l liter liters litre litres": Fraction(1, 1000),
+        "ml milliliter milliliters millilitre millilitres": Fraction(1, 10**6),
         "cc": Fraction(1, 10**6),
         "gal gallon gallons": Fraction(3785411784, 10**12), "quart quarts qt qts": Fraction(946352946, 10**12),
         "pint pints pt pts": Fraction(473176473, 10**12),
@@ -159,10 +159,12 @@ for _name, _unit in list(UNITS.items()):
         UNITS[_name] = Unit(_of.dimension, _unit.size * _of.size)
 
 _SYMBOLS: dict[str, tuple[Unit, str]] = {
-    "N": (_NEWTON, "kMm"), "J": (UNITS["joule"], "kMGm"), "W": (_WATT, "kMGmn"), "V": (_VOLT, "kMmn"), "Pa": (UNITS["pascal"], "kMG"),
+    "N": (_NEWTON, "kMm"), "J": (UNITS["joule"], "kMGm"), "W": (_WATT, "kMGmn"), "V": (_VOLT, "kMmn"),
+    "Pa": (UNITS["pascal"], "kMG"),
     "Hz": (UNITS["hertz"], "kMG"), "L": (UNITS["liter"], "m"), "K": (UNITS["kelvin"], "mn"), "A": (UNITS["amp"], "kmn"),
     "eV": (Unit(UNITS["joule"].dimension, UNITS["joule"].size * Fraction(1602176634, 10**28)), "kMG"),
-    "C": (_product(amp=1, s=1), "mn"), "F": (_product(amp=1, s=1).times(_VOLT, -1), "mnp"), "T": (_product(kg=1, amp=-1, s=-2), "m"),
+    "C": (_product(amp=1, s=1), "mn"), "F": (_product(amp=1, s=1).times(_VOLT, -1), "mnp"),
+    "T": (_product(kg=1, amp=-1, s=-2), "m"),
     "H": (_VOLT.times(UNITS["s"]).times(UNITS["amp"], -1), "m"),
     "Nm": (UNITS["joule"], "k"), "Wh": (_WATT.times(UNITS["h"]), "kMG"), "mol": (UNITS["mol"], "km"),
 }  # fmt: skip
@@ -207,7 +209,8 @@ FILLER = frozenset(name_list("of the a an in total approximately about exactly l
 NO_NOUNS = frozenset(
     name_list(
         """
-    is are was were be not isn't isnt no nor never wrong incorrect false right correct if when unless until without minus plus times
+    is are was were be not isn't isnt no nor never wrong incorrect false right correct
+    if when unless until without minus plus times
     maybe perhaps possibly probably otherwise except but than versus vs some any most least
     """
     )
