@@ -67,6 +67,14 @@ def test_paragraphs_and_lists_are_not_run_together_or_torn(page):
 
 
 @pytest.mark.parametrize("page", HERE, ids=name)
+def test_what_belongs_to_an_item_is_indented_by_four(page):
+    """With less the site ends the list there, and begins to count again."""
+    assert re.findall(r"(?m)^ {1,3}```.*", page.read_text()) == []
+    assert re.findall(r"\n\n( {1,3}\S.*)", FENCE.sub("code", page.read_text())) == []
+    assert re.findall(r"(?m)^ {1,3}(?:[-*+]|\d+[.)]) .*", without_code(page)) == []
+
+
+@pytest.mark.parametrize("page", HERE, ids=name)
 def test_blocks_of_code_are_whole(page):
     outside = FENCE.sub("code", page.read_text())
     assert re.findall(r"(?m)^ *```.*", outside) == [], "a fence is not closed"

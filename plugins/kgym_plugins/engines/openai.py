@@ -68,7 +68,7 @@ class OpenAIOptions(Options):
     send_seed: bool = True
     """Send a seed with each request; some servers refuse it."""
     body: dict[str, Any] = Field(default_factory=dict)
-    """Further fields of each request, such as `chat_template_kwargs`. They are part of the question."""
+    """Further fields of each request, such as `chat_template_kwargs`. They are not part of the comparability hash."""
 
     @field_validator("body")
     @classmethod
