@@ -7,7 +7,10 @@ import re
 from kgym.types import VerifyItem
 from kgym_plugins.verifiers.math.echo import same_formula
 from kgym_plugins.verifiers.math.find.candidates import TAIL, Extraction, key
+from kgym_plugins.verifiers.math.find.compared import compared, relation_of
+from kgym_plugins.verifiers.math.find.everywhere import of_all
 from kgym_plugins.verifiers.math.find.extract import spoken
+from kgym_plugins.verifiers.math.find.first import first_value
 from kgym_plugins.verifiers.math.find.offered import offered
 from kgym_plugins.verifiers.math.find.only import is_known
 from kgym_plugins.verifiers.math.find.sentences import after_verb, last_sentence
@@ -17,7 +20,7 @@ from kgym_plugins.verifiers.math.phrases.languages import COMMA_THEREFORE, DENIE
 from kgym_plugins.verifiers.math.phrases.numbers import number_from_words
 from kgym_plugins.verifiers.math.phrases.units import unit_named
 from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings
-from kgym_plugins.verifiers.math.values.types import Scalar
+from kgym_plugins.verifiers.math.values.types import Collection, Matrix, Ordered, RealSet, Scalar, Words
 
 _ASKED_FORMULA = re.compile(
     r"\b(?:find|compute|evaluate|calculate|determine|simplify|what\s+is)\s+(?:the\s+(?:exact\s+|numerical\s+)?value\s+of\s+)?"
@@ -34,6 +37,11 @@ _LETTERS = re.compile(r"\(?[A-J]\)?(?:,\s?\(?[A-J]\)?){0,9}")
 _CHOICE = re.compile(
     r"(?:the\s+)?(?:option\s+|choice\s+)?\(?(?P<letter>[A-J])\)?\s?[:.]?\s*(?P<content>\S.{0,200}?)?[.\s]*",
     re.IGNORECASE,
+)
+_SMALL = re.compile(r"(?:the\s+)?(?:(?:option|choice)\s+)?\(?[a-j]\)")
+"""A small letter with a bracket, which names a choice."""
+_SMALL_AT_LAST = re.compile(
+    r"(?:\A|.*(?:[:,]|\b(?:is|get|choose|pick|gives|select)))\s*(?P<choice>\(?[a-j]\)\s+[^()\s][^()]{0,80})\Z"
 )
 _PICKING = re.compile(
     r"(?:\A|,\s+(?:so|hence|thus|therefore)\s+)(?:(?:so|hence|thus|therefore),?\s+)?"
@@ -74,6 +82,8 @@ def restated(item: VerifyItem, found: Extraction) -> str | None:
     line = text[-TAIL:].rstrip().rpartition("\n")[2].strip()
     if problem or not line or len(line) > _LONGEST:
         return None
+    if not found.answers and (first := first_value(text, item.question)) is not None:
+        return first
     return next((value for value_of in _OF_LINES if (value := value_of(item, line)) is not None), None)
 
 
@@ -107,10 +117,11 @@ def _such_that(item: VerifyItem, found: Extraction) -> str | None:
 
 def _letters(item: VerifyItem, found: Extraction) -> str | None:
     """The letters of choices that stand each with its own text."""
-    if not _LETTERS.fullmatch(gold_answer(item.gold).strip()) or not (choices := offered(item.question)):
+    if not _LETTERS.fullmatch(gold_answer(item.gold).strip().upper()) or not (choices := offered(item.question)):
         return None
     letters = [_letter(answer, choices) for answer in found.answers]
-    return ", ".join(filter(None, letters)) if all(letters) and len(set(letters)) == len(letters) else None
+    said = ", ".join(filter(None, letters)) if all(letters) and len(set(letters)) == len(letters) else None
+    return said.lower() if said and gold_answer(item.gold).strip("() .").islower() else said
 
 
 def _letter(text: str, choices: dict[str, str]) -> str | None:
@@ -121,20 +132,26 @@ def _letter(text: str, choices: dict[str, str]) -> str | None:
     ['B', 'B', 'A', None, None]
     """
     match = _CHOICE.fullmatch(text.replace("**", "").strip())
-    if match is None or match["letter"] not in choices:
+    if match is None:
         return None
-    content, own = match["content"] or "", choices[match["letter"]]
+    letter = match["letter"].upper() if _SMALL.match(text) else match["letter"]
+    if letter not in choices:
+        return None
+    content, own = match["content"] or "", choices[letter]
     bare = content[1:-1] if content.startswith("(") and content.endswith(")") else content
-    return match["letter"] if not content or key(own).rstrip(".") in (key(content).rstrip("."), key(bare)) else None
+    return letter if not content or key(own).rstrip(".") in (key(content).rstrip("."), key(bare)) else None
 
 
 def _picked(item: VerifyItem, line: str) -> str | None:
     """The letter that the last sentence picks: so we pick (C) 8; that leaves B."""
-    if not _LETTERS.fullmatch(gold_answer(item.gold).strip()) or not (choices := offered(item.question)):
+    if not _LETTERS.fullmatch(gold_answer(item.gold).strip().upper()) or not (choices := offered(item.question)):
         return None
     sentence = last_sentence(line)
-    match = _PICKING.search(sentence) if not _UNCERTAIN.search(sentence) else None
-    return _letter(match["choice"], choices) if match else None
+    match = (
+        (_PICKING.search(sentence) or _SMALL_AT_LAST.fullmatch(sentence)) if not _UNCERTAIN.search(sentence) else None
+    )
+    letter = _letter(match["choice"], choices) if match else None
+    return letter.lower() if letter and gold_answer(item.gold).strip("() .").islower() else letter
 
 
 def _of_label(item: VerifyItem, line: str) -> str | None:
@@ -210,5 +227,38 @@ def _without_constant(item: VerifyItem, found: Extraction) -> str | None:
     return found.answers[0][: match.start()] if match else None
 
 
-_OF_ANSWERS = (_without_constant, _scientific, _of_asked_formula, _such_that, _letters)
-_OF_LINES = (_picked, _of_label, _factor, _comma_concluded)
+_VECTOR = r"(?:\\(?:vec|mathbf|boldsymbol|overrightarrow|hat)\s*\{?\s*[A-Za-z]{1,2}\s*\}?|[a-zA-Z])"
+_VECTOR_PRODUCT = re.compile(rf"[\s$]*{_VECTOR}\s*\\times\s*{_VECTOR}\s*=(?P<right>[^=<>]{{1,120}})")
+_BASIS_SIGN = re.compile(r"\\(?:mathbf|hat|vec|boldsymbol)\s*\{?\s*\\?[ijk]")
+
+
+def _vector_product(item: VerifyItem, found: Extraction) -> str | None:
+    """The right side of an equation for a product of vectors, in basis vectors."""
+    match = _VECTOR_PRODUCT.fullmatch(found.answers[0].rstrip("$. ")) if len(found.answers) == 1 else None
+    return (
+        match["right"]
+        if match and _BASIS_SIGN.search(match["right"]) and isinstance(gold_readings(item.gold)[0], Ordered | Matrix)
+        else None
+    )
+
+
+_OF_ANSWERS = (_vector_product, _without_constant, _scientific, _of_asked_formula, _such_that, _letters)
+
+
+def _compared(item: VerifyItem, line: str) -> str | None:
+    """The relation that the last sentence states between the two things of the question."""
+    gold = gold_answer(item.gold)
+    asked, said = relation_of(gold), compared(line, item.question)
+    return (gold if asked == said else said) if asked and said else None
+
+
+def _everywhere(item: VerifyItem, line: str) -> str | None:
+    """All numbers of a kind, or none, where the gold answer is one of these."""
+    gold = gold_readings(item.gold)[0]
+    is_all = isinstance(gold, RealSet | Ordered | Words)
+    if not is_all and not (isinstance(gold, Collection) and not gold.items):
+        return None
+    return of_all(line, item.question) or None
+
+
+_OF_LINES = (_picked, _of_label, _factor, _comma_concluded, _compared, _everywhere)

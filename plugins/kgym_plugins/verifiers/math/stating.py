@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 
 from kgym.types import VerifyItem
 from kgym_plugins.verifiers.math.find.blocks import labelled
@@ -11,16 +10,17 @@ from kgym_plugins.verifiers.math.find.boxes import boxes
 from kgym_plugins.verifiers.math.find.candidates import TAIL, Extraction, key
 from kgym_plugins.verifiers.math.find.extract import NO_ANSWER, spoken
 from kgym_plugins.verifiers.math.find.only import only_new
+from kgym_plugins.verifiers.math.find.places import is_another_place
+from kgym_plugins.verifiers.math.find.sentences import last_sentence
 from kgym_plugins.verifiers.math.find.statements import Statement, stated
-from kgym_plugins.verifiers.math.grammar.nodes import Sym, symbols
+from kgym_plugins.verifiers.math.kinds import ORDINAL, kind_of
 from kgym_plugins.verifiers.math.limits import LimitError
-from kgym_plugins.verifiers.math.numbers.exact import Undefined, exact
 from kgym_plugins.verifiers.math.phrases.another import is_another_name, is_another_thing, of_another
 from kgym_plugins.verifiers.math.phrases.cues import AROUND_NUMBER
 from kgym_plugins.verifiers.math.phrases.items import named_values, names_first
 from kgym_plugins.verifiers.math.phrases.languages import COMMA_NOUNS
-from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS, ORDINAL_WORDS, counted
-from kgym_plugins.verifiers.math.phrases.properties import names_property, property_of
+from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS, counted
+from kgym_plugins.verifiers.math.phrases.properties import names_property
 from kgym_plugins.verifiers.math.phrases.statements import FORMULA, NO
 from kgym_plugins.verifiers.math.phrases.units import unit_named
 from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read
@@ -30,23 +30,13 @@ from kgym_plugins.verifiers.math.trace import note
 from kgym_plugins.verifiers.math.values.interpret import part
 from kgym_plugins.verifiers.math.values.types import (
     Assignments,
-    Clock,
     Collection,
-    Conditioned,
     Equation,
     Ordered,
-    Piecewise,
-    RealSet,
     Scalar,
     Value,
-    Words,
 )
 
-_ORDINAL = re.compile(
-    rf"\d(?:st|nd|rd|th)\b|\b(?:{ORDINAL_WORDS})\b|\b(?:tenths|hundredths|thousandths)\b|\}}?\$(?:st|nd|rd|th)\b",
-    re.IGNORECASE,
-)
-_SECONDS = re.compile(r"(?:per|an?|each|every|/) second\b")
 _AMOUNT = re.compile(
     r"(?P<number>\d[\d.,]*)\s?(?P<unit>(?P<first>[A-Za-z]{1,4})(?:\^?[23])?(?:/[A-Za-z]{1,4}(?:\^?[23])?)?)"
 )
@@ -54,12 +44,13 @@ _DENIED_OR_SEVERAL = re.compile(rf"{NO.pattern.pattern}|\b(?:or|either)\b", re.I
 _CHAIN = re.compile(r"\$(?P<sides>[^$]{1,400}=[^$=<>]{1,80})\$(?P<rest>[^$]*)")
 _CHAIN_SIGN = re.compile(r"=|\\approx|≈")
 _IN_SO_MUCH = re.compile(rf"\bin\s+(?:\d+|{'|'.join(sorted(NUMBER_WORDS))})\s+([a-z]+)", re.IGNORECASE)
-_LETTER = re.compile(r"(?:(?:the\s+)?(?:option|choice|answer)\s+)?\(?[A-J]\)?")
 _NUMBERED = re.compile(r"(?:the\s+)?(?:option|choice)\s+\(?([1-9])\)?(?:[).:]\s.{1,60})?", re.IGNORECASE)
-_EVERY_REAL = re.compile(rf"(?:every|all|any)\s+real\s+(?:numbers?|values?)(?:\s+of)?(?:\s+{FORMULA})?", re.IGNORECASE)
+_EVERY = re.compile(
+    r"(?:every|all|any|each)\s+(?P<kind>(?:[a-z-]+\s+){0,2}(?:numbers?|integers?)|real(?=\s+(?:values?|\$)))(?:\s+values?)?(?:\s+of)?(?:\s+\$[a-zA-Z]\$)?",
+    re.IGNORECASE,
+)
 _COMMA_DECIMAL = re.compile(r"(?P<whole>-?\d{1,9}),(?P<digits>\d{1,9})(?P<rest>(?:\s?[^\d\s,;]\S{0,12}){0,3})")
 _TAIL = 500
-_PLACE = re.compile(r"\d+ [a-z]+|(?:ten|hundred|thousand|million)ths(?: place)?")
 _NUMERAL = re.compile(
     rf"\d|{FORMULA}|\b(?:{'|'.join(sorted(NUMBER_WORDS - {'second', 'third'}))}|dozen)\b", re.IGNORECASE
 )
@@ -118,7 +109,7 @@ _MOST_WORDS = 14
 _NUMBER_OF_THINGS = re.compile(rf"{FORMULA}(?:\s+[a-z]+){{0,5}}", re.IGNORECASE)
 
 
-_SENTENCE_RULES = frozenset({"", "bold", "conclusion", "whole"})
+SENTENCE_RULES = frozenset({"", "bold", "conclusion", "whole"})
 
 
 def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
@@ -130,7 +121,7 @@ def said_at_last(item: VerifyItem, found: Extraction) -> str | None:
             return answer
     if found.rule == "boxed" and not found.problem:
         return _named_boxes(item)
-    if found.rule not in _SENTENCE_RULES or (not found.rule and found.problem != NO_ANSWER) or len(found.answers) > 1:
+    if found.rule not in SENTENCE_RULES or (not found.rule and found.problem != NO_ANSWER) or len(found.answers) > 1:
         return None
     if found.rule == "bold" and len(found.answers[0].split()) < 4 and f"**{found.answers[0]}" in item.response:
         return None
@@ -336,13 +327,15 @@ def is_of_another(item: VerifyItem, found: Extraction) -> bool:
         return True
     if _has_another_unit(found.answers[0], item):
         return True
-    if found.rule not in _SENTENCE_RULES:
+    if found.rule not in SENTENCE_RULES:
         return False
     line = spoken(item.response)[0][-TAIL:].rstrip().rpartition("\n")[2]
     said = found.answers[0].strip("*$ ")
     if (counted_thing := _COUNTED.match(said)) and is_another_thing(counted_thing[1], item.question):
         return True
     if (label := said.partition(": "))[1] and of_another(label[0], item.question):
+        return True
+    if is_another_place(last_sentence(line), item.question):
         return True
     before = line[: line.rfind(said)]
     return of_another(_BEFORE_CLAUSE.sub("", before), item.question) or of_another(
@@ -366,8 +359,8 @@ def _adds_nothing(rest: str, kind: str) -> bool:
     if words[0] in ("and", "or", "but", "nor") or _NUMERAL.search(rest):
         return kind == "property" and words[0] in ("with", "whose") and not names_property(rest)
     if kind in ("number", "formula"):
-        return words[0] in AROUND_NUMBER and not _ORDINAL.search(rest)
-    return words[0] in _AROUND_WORDS and not names_property(rest) and not _ORDINAL.search(rest)
+        return words[0] in AROUND_NUMBER and not ORDINAL.search(rest)
+    return words[0] in _AROUND_WORDS and not names_property(rest) and not ORDINAL.search(rest)
 
 
 def _last_side(text: str) -> str:
@@ -406,7 +399,8 @@ def _side_of_asked(text: str, kind: str, question: str) -> str:
         return text
     command = _COMMAND.match(match["left"])
     called = command is not None and (command[0] in question or _CALLED[command[1]] in question.casefold())
-    named = len(match["left"]) > 1 and key(match["left"]) in key(question)
+    alone = rf"(?<![+*/^-]){re.escape(key(match['left']))}(?![+*/^\d-])"  # not a part of another formula
+    named = len(match["left"]) > 1 and re.search(alone, key(question)) is not None
     return f"${match['right']}$" if called or named else text
 
 
@@ -416,61 +410,13 @@ def _with_unit(text: str) -> str:
     return rf"{match['number']} \text{{ {match['unit']}}}" if match and unit_named(match["first"]) else text
 
 
-def kind_of(text: str, value: Value) -> str:
-    """Return the kind of an answer: a number, a formula, a place in an order, a quadrant, a property, none; "" for all
-    others.
-
-    >>> [kind_of(text, read(text)) for text in ("7 cm", "$x^2$", "the 5th", "Quadrant II", "isosceles", "Ann")]
-    ['number', 'formula', 'ordinal', 'quadrant', 'property', '']
-    """
-    if _LETTER.fullmatch(text.strip("$ ")):
-        return "choice"
-    if isinstance(value, Collection) and not value.items:
-        return "none"
-    if isinstance(value, Words):
-        if value.text.startswith(("quadrant ", "octant ")):
-            return "quadrant"
-        if _PLACE.fullmatch(value.text):
-            return "ordinal"
-        if value.text in ("yes", "no"):
-            return "reply"
-        return "property" if property_of(value.text) else ""
-    if isinstance(value, Conditioned):
-        return kind_of(text, value.value)
-    if isinstance(value, Ordered | RealSet | Collection | Assignments):
-        return "values"
-    if isinstance(value, Piecewise) or "\\begin{cases}" in text:
-        return "pieces"
-    if isinstance(value, Clock):
-        return "time"
-    if isinstance(value, Scalar):
-        if (worth := _worth(value)) is not None and worth.denominator > 1:
-            return "number"
-        if _ORDINAL.search(_SECONDS.sub("", text)):
-            return "ordinal" if not symbols(value.expression) else ""
-        return "formula" if symbols(value.expression) else "number"
-    if isinstance(value, Equation):
-        return (
-            "number"
-            if (isinstance(value.left, Sym) or not symbols(value.left)) and not symbols(value.right)
-            else "formula"
-        )
-    return ""
-
-
-def _worth(value: Scalar) -> Fraction | None:
-    try:
-        return exact(value.expression)
-    except Undefined:
-        return None
-
-
 def _beginnings(statement: Statement, kind: str) -> Iterator[tuple[str, str]]:
     """What is said, from the longest beginning to the shortest, each with what it leaves out."""
     said = statement.said
     if kind == "values":
-        if _EVERY_REAL.fullmatch(said):
-            yield "all real numbers", ""
+        if every := _EVERY.fullmatch(statement.unmasked(said)):
+            yield f"all {every['kind']}", ""
+            return
         if match := _FORMULAS_AHEAD.match(said):
             yield match["formulas"], said[match.end() :]
         return

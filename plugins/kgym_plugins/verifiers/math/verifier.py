@@ -29,8 +29,10 @@ from kgym_plugins.verifiers.math.compare.families import same_unasked
 from kgym_plugins.verifiers.math.compare.several import as_asked
 from kgym_plugins.verifiers.math.echo import is_echo
 from kgym_plugins.verifiers.math.find.candidates import Extraction
-from kgym_plugins.verifiers.math.find.extract import RULES, extract
+from kgym_plugins.verifiers.math.find.extract import RULES, extract, spoken
 from kgym_plugins.verifiers.math.find.offered import offered
+from kgym_plugins.verifiers.math.find.parts import asked_of_parts
+from kgym_plugins.verifiers.math.find.turns import first_problem
 from kgym_plugins.verifiers.math.golds import gold_problem
 from kgym_plugins.verifiers.math.grammar.nodes import Num, Sym
 from kgym_plugins.verifiers.math.limits import LimitError
@@ -41,7 +43,7 @@ from kgym_plugins.verifiers.math.phrases.cues import names_base
 from kgym_plugins.verifiers.math.phrases.table import TABLES
 from kgym_plugins.verifiers.math.plain import plain_number
 from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings, read, readings
-from kgym_plugins.verifiers.math.stating import is_of_another, said_at_last
+from kgym_plugins.verifiers.math.stating import SENTENCE_RULES, is_of_another, said_at_last
 from kgym_plugins.verifiers.math.strictness import PRESETS, allowed, strictness
 from kgym_plugins.verifiers.math.trace import about, is_tracing, note, tracing
 from kgym_plugins.verifiers.math.values.interpret import part as value_of
@@ -113,7 +115,15 @@ class MathVerifier:
 
     def _found(self, item: VerifyItem, judge: Callable[[VerifyItem, Extraction], Verdict | None]) -> Verdict | None:
         """Judge the answer that the rules find; where they find none, the one that the last sentence states."""
+        item = replace(item, response=first_problem(item.response, item.question))
         found = extract(item.response, self.options.extraction)
+        if (
+            found.rule in SENTENCE_RULES
+            and (part := asked_of_parts(spoken(item.response)[0], item.question)) is not None
+        ):
+            found = Extraction((part,), "statement")
+            note("find", "the one of several named values that is asked for:", repr(part))
+            return judge(item, found)
         verdict = self._by_choice(item, found, judge)
         if verdict is not None and verdict.status == "correct" and is_of_another(item, found):
             return Verdict("no_answer", "said of something else", verdict.answer, verdict.normal)

@@ -143,7 +143,8 @@ def announced(text: str) -> Extraction | None:
             continue
         gap = tail[stop + len(earlier) : after]
         words = {word.lower() for word in LETTERS.findall(gap)}
-        if len(gap) > 120 or words & REVISING or key(earlier).rstrip(".") == key(last).rstrip("."):
+        said, now = key(earlier).rstrip("."), key(last).rstrip(".")
+        if len(gap) > 120 or words & REVISING or said == now or said.endswith(f"={now}"):
             break
         if words - JOINING - HEDGING:
             break

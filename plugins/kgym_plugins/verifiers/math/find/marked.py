@@ -4,6 +4,7 @@ import re
 
 from kgym_plugins.verifiers.math.find.candidates import TAIL, Extraction
 from kgym_plugins.verifiers.math.find.sentences import after_verb, emphasised, last_sentence
+from kgym_plugins.verifiers.math.phrases.cues import VAGUE
 
 
 def hashed(text: str) -> Extraction | None:
@@ -15,6 +16,7 @@ def hashed(text: str) -> Extraction | None:
     return Extraction((line,), "hash") if line else Extraction(rule="hash", problem="nothing after ####")
 
 
+_SEVERAL = re.compile(r"\*\*[^*\n]{1,60}\*\*.*\*\*[^*\n]{1,60}\*\*")
 _BOLD = re.compile(r"\*\*([^*\n]{1,400})\*\*[\s.!]{0,9}\Z")
 
 
@@ -22,7 +24,7 @@ def bold(text: str) -> Extraction | None:
     """Return the bold text at the end, or the one bold value of the last sentence."""
     tail = text[-TAIL:].rstrip()[-500:]
     match = _BOLD.search(tail)
-    if match is None:
+    if match is None or (_SEVERAL.search(tail.rpartition("\n")[2]) and VAGUE.pattern.search(tail, 0, match.start())):
         line = tail.rpartition("\n")[2]
         said = emphasised(last_sentence(line)) if line.endswith((".", "!")) else None
         return None if said is None else Extraction((said,), "bold")

@@ -27,7 +27,15 @@ _STEP = re.compile(
     r"(?:\$|\\\()(?:[-+*/^(){}\d\s.,!i:]|\\(?:cdot|times|frac|dfrac|sqrt|left|right|div|lfloor|rfloor|binom|pi))+=[^<>]+?(?:\$|\\\))"
 )
 """An equation of numbers only: a step of a calculation."""
-_SHORT_FOR = {"gcd": "greatest common", "gcf": "greatest common", "hcf": "highest common", "lcm": "least common"}
+_SHORT_FOR = {
+    "gcd": "greatest common",
+    "gcf": "greatest common",
+    "hcf": "highest common",
+    "lcm": "least common",
+    "price": "cost",
+    "cost": "price",
+    "costs": "price",
+}
 _OF_ASKED = re.compile(r"\s+(?:in|from|out\s+of)\s+it\b")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _ASIAN = re.compile(r"[぀-ヿ㐀-鿿가-힯]")
@@ -104,6 +112,8 @@ def named_in(word: str, asked: str) -> bool:
         return word in asked or _SHORT_FOR[word] in asked
     if not word.isascii() and len(word) > 3:
         return word[: -2 if len(word) > 4 else -1] in asked  # сумма, сумму
+    if word.endswith("ing") and len(word) > len("doing") + 1 and re.search(rf"\b{re.escape(word[:-3])}", asked):
+        return True  # filling, filled
     return word.rstrip("s") in asked or (
         len(word) > _STEM and re.search(rf"\b{re.escape(word[:_STEM])}", asked) is not None
     )

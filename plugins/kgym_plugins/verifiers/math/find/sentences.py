@@ -95,6 +95,8 @@ def emphasised(sentence: str) -> str | None:
     found = list(_EMPHASIS.finditer(sentence))
     if len(found) > 1:
         found = [match for match in found if _VALUE.fullmatch((match[1] or match[2]).strip())]
+    if len(found) > 1:
+        found = [match for match in found if not VAGUE.pattern.search(sentence[: match.start()])]
     if len(found) != 1:
         return None
     (match,) = found

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from kgym_plugins.verifiers.math.find.candidates import TAIL
 from kgym_plugins.verifiers.math.find.only import named_in
+from kgym_plugins.verifiers.math.find.places import without_place
 from kgym_plugins.verifiers.math.find.replies import replied
 from kgym_plugins.verifiers.math.find.sums import with_money, worked_out
 from kgym_plugins.verifiers.math.phrases.cues import DOUBTING
@@ -25,6 +26,7 @@ from kgym_plugins.verifiers.math.phrases.statements import (
     OBJECTIONS,
     PRONOUNS,
     REASONS,
+    REJECTED,
     SUPPOSED,
     UNSAID,
 )
@@ -55,7 +57,8 @@ _LETTERS_ONLY = re.compile(
 )
 _APPOSED = re.compile(r"\bnamely,?\s*\Z", re.IGNORECASE)
 _OPERATION = re.compile(
-    r"(?:re[a-z]+ing|checking|computing|calculating|evaluating|simplifying|both\s+(?:methods|ways|approaches|sides)|doubling|tripling|halving|squaring|cubing|adding|subtracting|multiplying|dividing|summing|taking)\b",
+    r"(?:re[a-z]+ing|checking|computing|calculating|evaluating|simplifying|both\s+(?:methods|ways|approaches|sides)|doubling|tripling|halving|squaring|cubing|adding|subtracting|multiplying|dividing|summing|taking"
+    r"|integrating|differentiating|expanding|substituting)\b",
     re.IGNORECASE,
 )
 _WORKING = re.compile(
@@ -113,7 +116,9 @@ def stated(text: str, question: str) -> Statement | None:
         return chr(ord(FIRST_FORMULA) + len(formulas) - 1) if len(formulas) <= _MOST_FORMULAS else match[0]
 
     line = _EQUALS_INSIDE.sub(" is $", line)
-    line = "".join(part if at % 2 else worked_out(part) for at, part in enumerate(_BETWEEN_SIGNS.split(line)))
+    line = "".join(
+        part if at % 2 else worked_out(part.replace("**", "")) for at, part in enumerate(_BETWEEN_SIGNS.split(line))
+    )
     sentences = _SENTENCES.split(_INLINE.sub(mask, line).replace("**", ""))
     sentence = _STOPS.sub("", sentences[-1])
     if (
@@ -127,6 +132,9 @@ def stated(text: str, question: str) -> Statement | None:
         return Statement(cases, kind="pieces")
     if objection := OBJECTIONS.pattern.search(sentence):
         sentence = sentence[objection.end() :]
+    if rejected := REJECTED.pattern.search(sentence):
+        sentence = sentence[: rejected.start()]
+    sentence = without_place(_THEN.sub("", sentence), tuple(formulas), question)
     if matched(SUPPOSED, sentence, question) or matched(DOUBTING, sentence, question):
         return None
     sentence = _without_remarks(sentence, formulas)
@@ -223,6 +231,7 @@ def _last_step(clause: str, formulas: list[str]) -> str:
     )
 
 
+_THEN = re.compile(r"\A(?:so|hence|thus|therefore|then),?\s+(?=(?:for|on|at|when|if)\s)", re.IGNORECASE)
 _CALLED = re.compile(r"[A-Za-z](?:'+|\^\{?(?:\\prime)+\}?)?\([^()]*\)")
 _AND_CALCULATED = re.compile(rf",\s+and\s+({FORMULA})\Z")
 """A calculation at the end of a sentence: the slope is zero at x = 2, and f(2) = -4 + 8 + 1 = 5."""

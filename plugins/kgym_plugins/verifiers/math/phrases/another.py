@@ -53,6 +53,7 @@ _GROUPS: tuple[dict[str, str], ...] = (
         "minimum": r"\\?\b(?:min(?:imum|imal)?|smallest|least|lowest)\b",
     },
     {"numerator": r"\bnumerator\b", "denominator": r"\bdenominator\b"},
+    {"density": r"\b(?:density|pdf)\b", "distribution": r"\b(?:distribution\s+function|cumulative|cdf)\b"},
     {"quotient": r"\bquotient\b", "remainder": r"\bremainder\b"},
     {
         "discount": r"\b(?:discount|tip|tax|interest)\b",
@@ -76,6 +77,11 @@ _ASKING = re.compile(
 _COUNTING = re.compile(r"\bhow\s+many\b|\bnumber\s+of\b", re.IGNORECASE)
 _EXTREME = re.compile(r"\b(?:smallest|largest|greatest|biggest|least|most|maximum|minimum)\b", re.IGNORECASE)
 """No number of things that are counted."""
+_WORKED_ON = re.compile(
+    r"\b(?:integrat|differentiat|multiply|divid|squar|add|subtract|doubl|halv|solv)ing\s+(?:(?:the|both|its|by)\s+)?[a-z]+",
+    re.IGNORECASE,
+)
+"""What a value is worked out from: integrating the density."""
 _PATTERNS = tuple({name: re.compile(pattern, re.IGNORECASE) for name, pattern in group.items()} for group in _GROUPS)
 
 
@@ -107,6 +113,7 @@ def of_another(before: str, question: str, *, places: bool = True) -> bool:
             return True
     if places and _COUNTING.search(question) and _EXTREME.search(before) and not _EXTREME.search(question):
         return True
+    before = _WORKED_ON.sub("", before)
     for group in _PATTERNS:
         said = {name for name, pattern in group.items() if pattern.search(before)}
         wanted = {name for name, pattern in group.items() if asking and pattern.search(asking[-1][0])}
@@ -117,6 +124,8 @@ def of_another(before: str, question: str, *, places: bool = True) -> bool:
 
 
 _INDEXED = re.compile(r"\W{0,3}([A-Za-z])(?:_\{?(\d{1,4})\}?|\((-?\d{1,4})\))\s*")
+_AT_POINT = re.compile(r"[^=<>]{0,30}[A-Za-z]\((?P<point>-?\d{1,4}(?:,\s?-?\d{1,4}){1,2})\)\s*")
+_POINT = re.compile(r"\(\s?(-?\d{1,4}(?:,\s?-?\d{1,4}){1,2})\s?\)")
 
 
 _POWER = re.compile(r"\W{0,3}([A-Za-z])\s?\^\s?\{?(\d)\}?\s*")
@@ -130,7 +139,10 @@ def is_another_name(side: str, question: str) -> bool:
     (True, False, False)
     """
     if (power := _POWER.fullmatch(side)) and re.search(rf"(?<![A-Za-z\\]){power[1]}(?![A-Za-z])", question):
-        return re.search(rf"(?<![A-Za-z\\]){power[1]}\s?\^\s?\{{?{power[2]}", question) is None
+        return re.search(rf"(?<![A-Za-z\\]){power[1]}\s?\^\s?\{{?{power[2]}\}}?(?!\d|\s?[-+*/^])", question) is None
+    if point := _AT_POINT.fullmatch(side):
+        points = {re.sub(r"\s", "", one) for one in _POINT.findall(question)}
+        return bool(points) and re.sub(r"\s", "", point["point"]) not in points
     match = _INDEXED.fullmatch(side)
     if match is None:
         return False

@@ -7,6 +7,16 @@ import re
 from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
 
 _SENTENCE = r"[^.!?\n]{0,160}[.!?]?"
+_AFTER_SENTENCE = r"(?:(?<=[.!?*$)\]])\s|(?<=[.!?])(?<=\*)|\n)"
+_WORDS = r"(?:[^.!?\n]|\.(?=\d)|(?<=i)\.(?=e\.)|(?<=i\.e)\.){1,350}"
+_CHANGES = (
+    r"[^\n]{0,350}\b(?:wrong|incorrect|mistakes?|mistaken|error|so\s+(?:the|i|we|it|this|that)|re-?(?:do|compute|calculate|consider|check|think)\w*"
+    r"|contradict\w*|cannot|can't|impossible|fails?|therefore|hence|thus|actually|correct(?:ion|ed)?|fix|as\s+here|"
+    r"as\s+in\s+(?:this|our|the)|which\s+is\s+(?:the\s+case|what)|we\s+(?:want|need|must|should)|is\s+(?:asked|wanted|required)|final|answer)\b"
+)
+"""What may change the answer in a later sentence."""
+_SAYS_AFTER_ALL = r"[^\n]{0,350}\b(?:but|while|whereas|yet)\b[^\n]{0,200}(?<!base\s)(?<!\d)\d"
+"""A later value, which is what the sentence says in the end."""
 CLOSING = Table(
     "closing words",
     "what follows the answer is a courtesy, a sign of the end, or a check",
@@ -34,6 +44,25 @@ CLOSING = Table(
         "Check: 5 + 5 = 10.",
     ),
     Phrase(
+        rf"{_AFTER_SENTENCE}\s{{0,4}}[(\[]?[*_]{{0,3}}(?:note|remark|n\.?b\.?|comment|aside)\b(?!\s+that\s+the\s+(?:answer|result))(?!{_CHANGES})[^\n]{{1,350}}",
+        "a note",
+        "It is 5. Note: without the first term it would be 4.",
+        "It is 5. Note: so the answer is 4.",
+    ),
+    Phrase(
+        rf"{_AFTER_SENTENCE}\s{{0,4}}(?:\((?=[A-Z])(?!{_CHANGES})[^()\n]{{1,120}}(?:\([^()\n]{{1,60}}\)[^()\n]{{0,120}}){{0,3}}\)|\[(?=[A-Z])(?!{_CHANGES})[^\[\]\n]{{1,300}}\])[.*]{{0,3}}\s{{0,4}}",
+        "a sentence in brackets",
+        "It is 5. (With zero it would be 6.)",
+        "It is 5 (with zero).",
+    ),
+    Phrase(
+        rf"{_AFTER_SENTENCE}\s{{0,4}}(?:if|with|without|under|in|on|some|other|many|most|had)\s(?!{_CHANGES})(?!{_SAYS_AFTER_ALL})"
+        rf"(?={_WORDS}\b(?:would|'d|could|might)\b){_WORDS}[.!]?",
+        "what another convention would give",
+        "It is 5. If 0 were counted, there would be 6.",
+        "It is 5. If 0 is counted, there are 6.",
+    ),
+    Phrase(
         r"(?<=\$\$|\\\])\s{1,4}where\s+(?:\$[A-Za-z](?:_\{?\d\}?)?\$(?:,\s+|,?\s+and\s+)?){1,4}\s+(?:is|are)\s+(?:an?\s+)?(?:arbitrary\s+|real\s+){1,2}constants?\.?\s{0,4}",
         "which letters are arbitrary constants",
         "$$y = Ae^x$$ where $A$ is an arbitrary constant.",
@@ -45,7 +74,7 @@ _MOST = 3
 _MAY_CLOSE = re.compile(
     r"[∎■□◻✓✔✅☑🎉👍😊🙂💯🎯🚀✨]|square|checkmark|Box|[qQ]\.?\s?[eE]\.?\s?[dD]\b"
     r"|hope|let me|Let me|eel free|you|glad|happy|hank|luck|job|nything"
-    r"|heck|erif|constant"
+    r"|heck|erif|constant|ote|emark|omment|NOTE|N\.?B|ould|'d|ight|\)\W{0,4}\Z|\]\W{0,4}\Z"
 )
 """Cheaper than the table: a text without one of these has no closing words."""
 

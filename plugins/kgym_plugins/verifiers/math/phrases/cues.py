@@ -235,7 +235,7 @@ RETRACTING = Table(
     "the answer before it is not the last word",
     "within",
     Phrase(
-        r"\b(?:wait|actually|hmm+|no|wrong|incorrect|mistake|mistaken|not right|not correct)\b",
+        r"\b(?:wait|hold\s+on|on\s+second\s+thoughts?|actually|hmm+|no|wrong|incorrect|mistake|mistaken|not right|not correct)\b",
         "English",
         "Wait, let me check",
         "Let me check",
@@ -247,7 +247,10 @@ SUPPOSING = Table(
     "end",
     Phrase(
         r"\b(?:suppose|assum(?:e|ing)|if|whether|could|might|thought|imagine|claim(?:s|ed)?"
-        r"|expected)\b[^.!?;:,\n]{0,40}",
+        r"|expected)\b[^.!?;:,\n]{0,40}"
+        r"|\b(?:people|students|persons?|many|most|some|others|they|one|you|often)\b[^.!?;:,\n]{0,20}\b(?:believes?|thinks?|says?|claim|argue|guess|answer)\b"
+        r"[^.!?;:,\n]{0,20}"
+        r"|\b(?:common|popular|widespread|frequent|tempting|naive|intuitive|first|quick|usual)\s+(?:(?:belief|misconception|mistake|error|idea|guess|view)\b[^.!?;:,\n]{0,20})?",
         "English",
         "Suppose that the ",
         "Suppose that. So the ",
@@ -280,7 +283,8 @@ DOUBTING = Table(
     Phrase(
         r"\b(?:not sure|unsure|hardly|nobody|thinks?|(?:be|to) (?:shown?|proved?) that|prove that|\Awithout the|so "
         r"far\Z|half of which"
-        r"|to (?:consider|check|rule out|add up|examine)|still (?:has|have|needs?) to|counted twice|which is wrong"
+        r"|to (?:consider|check|rule out|add up|examine)|still (?:has|have|needs?) to"
+        r"|(?:only|just|merely|but|rough) an? (?:[a-z]+ )?(?:estimate|guess|approximation)|counted twice|which is wrong"
         r"|(?:in|for) the (?:simpler|smaller|easier|example)|according to)\b",
         "something else than the result",
         "My friend thinks it is 12",
@@ -312,7 +316,7 @@ NEGATING = Table(
     "the sentence says what something is not",
     "within",
     Phrase(
-        r"\b(?:not|never|cannot|can't|isn't|neither)\s+(?:be|equal|necessarily|simply)\b",
+        r"\b(?:not|never|cannot|can't|isn't|neither)\s+(?:be|equal|necessarily|simply|give|yield|lead|have|make)\b",
         "English",
         "it cannot be 7",
         "it is not 7",

@@ -32,6 +32,14 @@ def _ordinal(match: re.Match[str], text: str) -> Meaning | None:
     return None if place is None else Formula(str(place))
 
 
+def _whole_numbers(match: re.Match[str], text: str) -> Meaning | None:
+    """All integers, or those of a kind."""
+    kind, noun = (match["kind"] or "").replace("-", "").strip(), match["noun"] or "integers"
+    if not noun.startswith("integer") and not re.search(r"even|odd|natural", kind):
+        return None  # all positive numbers
+    return Word(f"{kind} integers".strip() if "natural" not in kind else "naturals")
+
+
 _SET = r"(?:(?:set of )?(?:all|any|every) )?(?:real )?"
 _NUMBERS = r"(?: real numbers?| reals?| numbers?)"
 
@@ -93,7 +101,11 @@ NAMED = Table(
         "nonzero",
     ),
     Phrase(
-        r"(?:set of )?all integers|set of integers|(?:any|every) integer", r"\\mathbb{Z}", "all integers", "an integer"
+        r"(?:set of |the )*(?:all|any|every|each) (?:(?:the|of) )*(?P<kind>(?:(?:positive|negative|non-?negative|non-?zero|even|odd|natural) )*)"
+        r"(?P<noun>integers?|numbers?|n|k|m)(?: (?:values? )?(?:of )?[a-z])?|set of (?P<bare>integers)",
+        _whole_numbers,
+        "every positive integer n",
+        "every prime",
     ),
     Phrase(
         r"(?:(?:limit|it) )?(?:does(?: not|n'?t) exist|dne)|do not exist|(?:is )?(?:undefined|not "

@@ -27,7 +27,27 @@ CLAUSES = Table(
         "so far it is isosceles",
     ),
     Phrase(
-        r"\A(?:[a-z]{2,20}ing|by|using|from|with)\b[^,;:]{0,120}[,:]\s+",
+        r"\A(?:with|under|by|in|using|for)\s+(?:the|this|our|that)\s+(?:[a-z]+\s+){0,2}?(?:convention|indexing|definition|numbering|notation|divisor"
+        rf"|problem|setting)(?:\s+(?:{FORMULA}|of\s+the\s+[a-z]+|used|given|stated|here|above|we\s+use|asked\s+for)){{0,3}},?\s+(?=(?:it|this|the|there|we)\b)",
+        "a convention",
+        "with the convention given here it is 5",
+        "with the convention that others use it is 5",
+    ),
+    Phrase(
+        r",\s+and\s+(?=(?:with|at)\b[^,;:]{1,60}?\s(?:this|that|it)\s+(?:makes|gives|is|comes|takes)\b)"
+        r"|\A(?:with|at)\s[^,;:]{1,60}?\s+(?=(?:this|that|it)\s+(?:makes|gives|is|comes|takes)\b)",
+        "what it is made of",
+        "there are 168 hours, and with 60 minutes each this makes 10080",
+        "with 60 minutes each",
+    ),
+    Phrase(
+        r",\s+and\s+(?=(?:the|its|their)\s+[a-z]+(?:\s+[a-z]+){0,5}?\s+(?:is|are|equals?|comes?\s+out)\b)",
+        "one more thing",
+        "we divide by 2, and the number of words comes out as 30",
+        "the sum and the product",
+    ),
+    Phrase(
+        r"\A(?:[a-z]{2,20}ing|by|using|from|with)\b(?:[^,;:]|,(?=\d)){0,120}[,:]\s+",
         "what is done before",
         "Summing the squares, x is 2",
         "Summing the squares",
@@ -92,7 +112,7 @@ OBJECTIONS = Table(
     Phrase(
         r"(?:\A(?:however|but|yet),?|,\s+but|;\s+(?:however|but),?)\s+"
         r"(?:(?:in\s+(?:fact|reality|truth)|actually|really|the\s+truth\s+is\s+that),?\s+)?"
-        rf"(?=(?:the|it|its|this|that|there|they|we|in|for|[a-z]{{2,20}}ing|{FORMULA})\b|{FORMULA})",
+        rf"(?=(?:the|it|its|this|that|there|they|we|in|for|with|under|by|here|at|[a-z]{{2,20}}ing|{FORMULA})\b|{FORMULA})",
         "an objection",
         "they say 12, but the sum is 13",
         "not 12, but 13",
@@ -102,6 +122,20 @@ OBJECTIONS = Table(
         "a value that is replaced",
         "instead of 10 cents, it costs 5 cents",
         "instead, it costs 5 cents",
+    ),
+    Phrase(
+        r"\A(?:(?:sorry|oops|hmm+|oh),?\s+)?(?:my|the|that|this|it)\b[^;:]{0,60}?\b(?:was|is|were|had)\s+(?:an?\s+|in\s+)?(?:[a-z]+\s+)?"
+        r"(?:mistakes?|errors?|slips?|wrong|incorrect|false|mistaken)\b[^;:]{0,100}[;:]\s+"
+        rf"(?=(?:the|it|its|this|there|they|we|so)\b|{FORMULA})",
+        "a mistake that is admitted",
+        "my first claim was a mistake; the value is 5",
+        "my first claim was a mistake",
+    ),
+    Phrase(
+        r"\Acontrary\s+to\s+[^,;:]{1,60},\s+(?=(?:the|it|its|this|there|they|we|he|she)\b)",
+        "what others believe",
+        "contrary to the common belief, it is day 8",
+        "it is day 8, contrary to the belief",
     ),
     Phrase(
         r"[,;]\s+(?:in\s+(?:fact|reality)|actually),?\s+(?=(?:the|it|there)\b)",
@@ -128,8 +162,8 @@ SUPPOSED = Table(
     Phrase(
         r"\b(?:so\s+far|if|whether|unless|suppos\w+|assum\w+|imagine|let|would|could|might|(?-i:may)|should|perhaps|maybe|probably|possibly"
         r"|presumably|guess\w*|thinks?|thought|says?|believe\w*|try|trying|claim\w*|wonder|seems?|appears?|looks?"
-        r"|expect\w*|hope\w*|pretend|tempt\w*|naive\w*|hypothe\w+|provided|when|whenever|want\w*|need\s+to|have\s+to|must\s+show"
-        r"|asks?|asked|shown|proved?|ought|unclear|unknown|instead|otherwise"
+        r"|expect\w*|hope\w*|pretend|tempt\w*|naive\w*|hypothe\w+|provided|when|whenever|want\w*|need\s+to(?!\s+be\s)|have\s+to(?!\s+be\s)|must\s+show"
+        r"|asks?|asked|shown|proved?|ought|unclear|unknown|instead(?!\s+of)|otherwise"
         r"|next,?\s+(?:we|i|let|consider|step|find|note|try|look)|now\s+consider|remains\s+to|one\s+case|first\s+case)\b|\?",
         "questions, suppositions and doubts",
         "it might be 12",
@@ -158,7 +192,8 @@ UNSAID = Table(
         "it is 12",
     ),
     Phrase(
-        r"\b(?:about|approximately|around|roughly|nearly|almost|up\s+to|below|above|over|under|near)\s+(?:the\s+|an?\s+)?"
+        r"\b(?:about|approximately|around|roughly|nearly|almost|up\s+to|below|above"
+        r"|over(?!\s+(?:the\s+)?\w+\s+(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b)|under|near)\s+(?:the\s+|an?\s+)?"
         rf"(?=\d|\\?\$|{FORMULA}|half\b|{'|'.join(sorted(NUMBER_WORDS - {'second', 'third'}))})|(?:≈|~)",
         "an estimate or a bound right before a value",
         "it is about 12",
@@ -248,7 +283,7 @@ FRAMES = Table(
         "3 students play a sport",
     ),
     Phrase(
-        rf"(?P<said>(?:an?\s+)?(?:\d+|dozen|{_CARDINAL})(?:\s+[a-z]+){{0,2}}?)\s+(?:are|were)\s+(?:in|on|at|inside|needed|required|used|possible)\b.{{0,60}}",
+        rf"(?P<said>(?:an?\s+)?(?:\d+|dozen|{_CARDINAL})(?:\s+[a-z]+){{0,3}}?)\s+(?:are|were|have\s+to\s+be|need\s+to\s+be|must\s+be)\s+(?:in|on|at|inside|needed|required|used|possible)\b.{{0,60}}",
         "things in a place",
         "a dozen eggs are in the box",
         "the eggs are in the box",
@@ -371,6 +406,12 @@ BEHIND = Table(
         "it is x (or all y)",
     ),
     Phrase(
+        r",?\s+(?:in\s+all|in\s+total|altogether|all\s+together)\Z",
+        "that it is all",
+        "it has 5 sides in total",
+        "it has a total",
+    ),
+    Phrase(
         r",\s+(?:including|counting)\s+(?:the|both|all|itself|one)\b[^,;:.\d]{1,60}\Z",
         "what is counted too",
         "64 subsets, including the empty set",
@@ -395,10 +436,32 @@ BEHIND = Table(
         "x, which is odd",
     ),
     Phrase(
-        rf"(?<=[\d{FIRST_FORMULA}-{LAST_FORMULA}]),?\s+(?:and\s+)?(?:not|rather\s+than|instead\s+of)\s+(?:{FORMULA}|-?\d[\d.,]*)(?:\s+[a-z]+)?\Z",
-        "another value",
-        "4, not 5",
+        r"\s*\((?!or\b|and\b|but\b|plus\b|not\b)(?!.*\b(?:wrong|incorrect|false|mistake|error|but|however|guess|perhaps|maybe|only|if|unless|estimate"
+        rf"|about|roughly|around|twice|half|double|cannot|should|want|asked|instead|rather|actually|no|never)\b)[a-z][^()\d?{FIRST_FORMULA}-{LAST_FORMULA}]{{1,100}}\)\Z",
+        "a remark without values in brackets",
+        "it is 4 h (the size does not matter)",
+        "it is 4 h (perhaps more)",
+    ),
+)
+_REJECTED = (
+    rf"(?:(?:on|at|in|by|for|to|the|day|option|\\?[$€£])\s+){{0,3}}\\?[$€£]?(?:{FORMULA}|-?\d[\d.,]*)%?(?:\s+[a-z]+)?"
+)
+REJECTED = Table(
+    "values that are rejected",
+    "what follows is what is not meant",
+    "end",
+    Phrase(
+        rf"(?:(?<=[\d{FIRST_FORMULA}-{LAST_FORMULA}]),?\s+(?:and\s+)?not|(?<=\w),\s+(?:and\s+)?(?:certainly\s+)?not|(?<=\w)\s+and\s+not)\s+{_REJECTED}",
+        "a value after not",
+        "it is 40 mph, not 45",
         "4 is not 5",
+    ),
+    Phrase(
+        rf"(?<=[\w{FIRST_FORMULA}-{LAST_FORMULA}]),?\s+(?:rather\s+than|instead\s+of|as\s+opposed\s+to|far\s+(?:below|above|from))\s+{_REJECTED}"
+        r"(?:\s+(?:that\s+)?(?:many|most|some)\s+[a-z]+(?:\s+(?:would|might))?\s+[a-z]+)?",
+        "a value after rather than",
+        "it costs 5 cents rather than 10",
+        "it is rather 5",
     ),
 )
 PRONOUNS = frozenset(name_list("it this that which these those they them he she we i you there both one"))
@@ -410,7 +473,7 @@ GENERIC = frozenset(
     given original whole total final full middle overall resulting required desired asked wanted average above only such
     now still then together altogether
     sum itself identity statement general coordinates interval set option choice
-    answer result value number amount solution product quotient difference ratio part fraction probability chance share rest
+    answer result value number amount solution correct product quotient difference ratio part fraction probability chance share rest
     person man woman boy girl child pupil runner maximum minimum equation system inequality expression power
     """
     )

@@ -1,0 +1,37 @@
+"""How a sentence gives a value to each of several things: amounts that are joined, names with a verb and a value."""
+
+import re
+
+from kgym_plugins.verifiers.math.phrases.languages import LANGUAGES
+from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS
+
+_COUNT = "|".join(sorted(NUMBER_WORDS - {"one", "second", "third"}, key=len, reverse=True))
+_NUMBER = rf"(?:\d[\d,]*(?:\.\d+)?|\$\d+\$|(?:{_COUNT}))"
+_ITEM = rf"{_NUMBER}(?:\s+(?!(?:and|or|in|is|are|was|were|of|out|more|less|times|to)\b)[^\W\d_][\w'-]*){{1,3}}"
+_JOIN = r"(?:,\s+(?:and\s+)?|\s+(?:and|und|et|y|e|и|i)\s+)"
+AMOUNTS = re.compile(
+    rf"(?<![\w.,$=+*/×-])(?<!=\s)(?P<items>{_ITEM}(?:{_JOIN}{_ITEM}){{1,3}})(?=[\s.!,])", re.IGNORECASE
+)
+"""Amounts of several things: 20 adult tickets and 30 child tickets."""
+ALSO = re.compile(_JOIN, re.IGNORECASE)
+BESIDE = re.compile(r"\s\((?:\\?[$€£]\s?)?[\d.,]+\s?[^\W\d_]{0,8}\$?\)")
+"""What is in brackets beside an amount: ($160)."""
+VERB_AFTER = re.compile(r"\s+(?:are|were|was|is|sold|left|remain|in|on|at|altogether|together)\b.*", re.IGNORECASE)
+_VERBS = "|".join(
+    verb
+    for one in LANGUAGES
+    if one.spaced
+    for verb in f"{one.copula}|{one.verbs}".split("|")
+    if verb not in ("to", "ma", "je", "is")
+)
+_VALUE = (
+    r"(?:\$[^$]{1,100}\$|\\?[$€£](?=\d[\d.,]*(?:[\s.,;]|\Z))\d[\d.,]*(?<![.,])"
+    r"|-?\d[\d.,]*(?<![.,])(?:\s?(?!(?:and|und|et|y|e|so|long|lang|wide)\b)[a-zA-Z°%]{1,12}[²³]?)?)"
+)
+NAMED_PART = re.compile(
+    r"(?:\A|[,;]\s+(?:(?:and|so|while|und|et|y|e|и)\s+)?|\s(?:and|while|und|et|y|e|и)\s+)"
+    r"(?:(?P<inverted>beträgt|ist|betragen|lautet)\s+)?(?P<name>(?:(?:the|its|an?|der|die|das|le|la|el|il|lo|o|a|l')\s*)?[^\W\d_][^,;.$\d]{1,50}?)"
+    rf"(?:\s+(?:is|are|equals|was|has|measures|{_VERBS})(?:\s+(?:equal\s+to|also|then|exactly))?|(?(inverted)|(?!)))\s+(?P<value>{_VALUE})",
+    re.IGNORECASE,
+)
+"""A thing, a verb and its value; in German the verb may be before the thing."""
