@@ -214,7 +214,7 @@ MARK = re.compile(r"( *)(?:[-*+]|\d+[.)]) +")
 
 
 def _badly_laid_out(page):
-    """Return the lines that a paragraph, a list or a table of a page would swallow, or be cut by, when it is rendered."""
+    """Return the lines that a paragraph, a list or a table would swallow, or be cut by, when the page is rendered."""
     for block in without_code(page).split("\n\n"):
         lines = [line for line in block.splitlines() if line.strip()]
         if not lines or lines[0].lstrip().startswith(("<", "!!!", "///", "::")):

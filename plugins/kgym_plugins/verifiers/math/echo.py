@@ -25,7 +25,8 @@ def _works(text: str) -> bool:
 
 _REMAINDER = re.compile(r"(.{3,200}?)\\[bp]?mod(\d+)")
 _OPERATOR = re.compile(
-    r"\\(?:operatorname\*?|text(?:rm|it|bf)?|math(?:rm|it|bf|sf|op))\s*\{\s*(?:\\(?:rm|text|mathrm)\s*\{?)?\s*([A-Za-z]{2,8})\s*\}{1,2}"
+    r"\\(?:operatorname\*?|text(?:rm|it|bf)?|math(?:rm|it|bf|sf|op))"
+    r"\s*\{\s*(?:\\(?:rm|text|mathrm)\s*\{?)?\s*([A-Za-z]{2,8})\s*\}{1,2}"
     r"|\\(gcd|lcm|max|min|det|log|ln|sin|cos|tan|cot|sec|csc|exp)(?![A-Za-z])"
 )
 _FORMULA = re.compile(r"\$\$(.{1,400}?)\$\$|\$([^$]{1,400})\$|\\\((.{1,400}?)\\\)|\\\[(.{1,400}?)\\\]", re.DOTALL)

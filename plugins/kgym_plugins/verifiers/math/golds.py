@@ -10,8 +10,8 @@ from kgym_plugins.verifiers.math.phrases.nothing import NOTHING
 from kgym_plugins.verifiers.math.reading import gold_answer
 
 _EMPTY = re.compile(
-    r"\\(?:[dtc]?frac|[dt]?binom|sqrt|boxed|fbox|framebox|text[a-z]{0,6}|math[a-z]{2,4}|operatorname\*?|mbox|hbox|overline|underline|bar"
-    r"|vec|hat|tilde|overrightarrow|widehat|bm|boldsymbol)\s*(?:\[\s*\]\s*)?(?:\{\s*\}\s*)+"
+    r"\\(?:[dtc]?frac|[dt]?binom|sqrt|boxed|fbox|framebox|text[a-z]{0,6}|math[a-z]{2,4}|operatorname\*?|mbox|hbox"
+    r"|overline|underline|bar|vec|hat|tilde|overrightarrow|widehat|bm|boldsymbol)\s*(?:\[\s*\]\s*)?(?:\{\s*\}\s*)+"
     r"|[\^_]\s*(?:\{\s*\})|(?<!\\)\{\s*\}|\\begin\{(\w+\*?)\}(?:\{[lcr|]*\})?[\s&\\]*\\end\{\1\}|\\(?:left|right)\s*\."
 )
 """A command or a group without anything in it. The empty set has escaped braces."""

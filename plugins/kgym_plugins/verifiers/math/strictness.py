@@ -37,7 +37,8 @@ class _Judgement:
     """Choices that were asked for and do not hold."""
 
 
-_current: ContextVar[_Judgement] = ContextVar("kgym_math_strictness", default=_Judgement())  # noqa: B039  (no one reads its set)
+# the default may be mutable, because no one reads its set
+_current: ContextVar[_Judgement] = ContextVar("kgym_math_strictness", default=_Judgement())  # noqa: B039
 
 
 @contextmanager

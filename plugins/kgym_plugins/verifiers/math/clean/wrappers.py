@@ -10,7 +10,8 @@ _WRAPPED = re.compile(
 _LEADING = re.compile(r"\A(?:=|\\approx|\\simeq|~)\s*")
 _ALTERNATIVE = re.compile(r"\(\s*or\s+([^()]*)\)")
 _COMBINATIONS = re.compile(
-    r"(?<![\w)}\]])(?:\{\}\s?)?[_^]\{?(\w{1,4})\}?\s?(?:\\(?:mathrm|text|mathbf)\{([CP])\}|\{?([CP])\}?)_\{?(\w{1,4})\}?"
+    r"(?<![\w)}\]])(?:\{\}\s?)?[_^]\{?(\w{1,4})\}?\s?"
+    r"(?:\\(?:mathrm|text|mathbf)\{([CP])\}|\{?([CP])\}?)_\{?(\w{1,4})\}?"
 )
 _CHOSEN_OF = re.compile(r"(?<![\w.\\^_{])(\d{1,3})\s?([CP])\s?(\d{1,3})(?![\w.])")
 """Combinations as 5C2."""

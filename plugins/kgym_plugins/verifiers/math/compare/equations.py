@@ -206,7 +206,8 @@ def _near(left: Node, right: Node, *, exactly: bool = False) -> bool:
     `exactly`: the right side is a decimal after a sign of equality; it must have all its digits right, but for the
     last, which may be cut off instead of rounded.
     """
-    from kgym_plugins.verifiers.math.numbers.numeric import Evaluator  # noqa: PLC0415  (mpmath is not needed for exact answers)
+    # here, because mpmath is not needed for exact answers
+    from kgym_plugins.verifiers.math.numbers.numeric import Evaluator  # noqa: PLC0415
 
     evaluator = Evaluator(30)
     try:

@@ -223,7 +223,8 @@ def _put(node: Node, name: str, value: Node) -> Node:
 
 def _whole_quotient(difference: Node, step: Node) -> int | None:
     """The whole number nearest to a quotient, which is the only one that it can be."""
-    from kgym_plugins.verifiers.math.numbers.numeric import Evaluator  # noqa: PLC0415  (mpmath is not needed for exact answers)
+    # here, because mpmath is not needed for exact answers
+    from kgym_plugins.verifiers.math.numbers.numeric import Evaluator  # noqa: PLC0415
 
     try:
         above, below = exact(difference), exact(step)

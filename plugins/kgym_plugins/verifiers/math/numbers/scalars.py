@@ -256,7 +256,8 @@ def same_function(gold: Node, answer: Node, names: Sequence[str]) -> str | None:
                 raise LimitError("too large at most points")
         else:
             refuse_if_exact_only()
-            from kgym_plugins.verifiers.math.numbers.algebra import same_symbolically  # noqa: PLC0415  (sympy is slow to import)
+            # here, because sympy is slow to import
+            from kgym_plugins.verifiers.math.numbers.algebra import same_symbolically  # noqa: PLC0415
 
             if same_symbolically(gold, answer):
                 return "symbolic"

@@ -37,7 +37,8 @@ CONTRAST = Table(
         "does not exist",
     ),
     Phrase(
-        r"(?P<said>\S(?s:.{0,200}?))\s*\((?:and\s+)?(?:not|rather\s+than|instead\s+of)\s+(?P<other>[^()]{1,60}(?:\([^()]*\))?[^()]{0,40})\)",
+        r"(?P<said>\S(?s:.{0,200}?))\s*\((?:and\s+)?(?:not|rather\s+than|instead\s+of)\s+"
+        r"(?P<other>[^()]{1,60}(?:\([^()]*\))?[^()]{0,40})\)",
         _said,
         "4 (not 5)",
         "4 (and 5)",

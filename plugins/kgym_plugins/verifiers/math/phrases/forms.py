@@ -98,7 +98,8 @@ TIMES = Table(
     "a date or a time of day",
     "whole",
     Phrase(
-        rf"(?P<hours>\d{{1,2}})(?:\s*:\s*|\s*h\s*)(?P<minutes>\d{{2}})(?::(?P<seconds>\d{{2}}))?\s*(?:{_HALF})?(?:\s*o'clock)?",
+        r"(?P<hours>\d{1,2})(?:\s*:\s*|\s*h\s*)(?P<minutes>\d{2})(?::(?P<seconds>\d{2}))?"
+        rf"\s*(?:{_HALF})?(?:\s*o'clock)?",
         _time,
         "2:30 p.m.",
         "2:300",

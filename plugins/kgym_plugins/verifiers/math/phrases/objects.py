@@ -74,9 +74,9 @@ OBJECTS = Table(
     ),
     Phrase(
         rf"{_AT}{_WHICH}(?:number|integer|prime|answer|remainder|quotient|coefficient|polynomial|expression"
-        r"|quadratic|fraction|decimal|value|length|function"
-        rf"|quantity|constant|ratio|solution|term|distance|probability|formula|sum|product|area|volume|difference|angle|slope"
-        rf"|monomial|binomial|trinomial|series|sequence|vertical line|horizontal line|radius|height|width"
+        r"|quadratic|fraction|decimal|value|length|function|quantity|constant|ratio|solution|term|distance"
+        r"|probability|formula|sum|product|area|volume|difference|angle|slope"
+        r"|monomial|binomial|trinomial|series|sequence|vertical line|horizontal line|radius|height|width"
         rf"|perimeter|total){_WITH}{_OF}:? ?{_FORMULA}",
         _expression,
         "the polynomial x^2 - 1",
@@ -86,7 +86,8 @@ OBJECTS = Table(
 CHANGING = frozenset(
     name_list(
         """
-        to above below under over beyond outside inside not than from parallel perpendicular except before after between near
+        to above below under over beyond outside inside not than from
+        parallel perpendicular except before after between near
         """
     )
 )

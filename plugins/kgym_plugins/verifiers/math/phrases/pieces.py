@@ -9,18 +9,25 @@ from kgym_plugins.verifiers.math.phrases.numbers import number_from_words
 from kgym_plugins.verifiers.math.phrases.statements import FORMULA
 from kgym_plugins.verifiers.math.phrases.table import Phrase, Table
 
-_VALUE = rf"(?<![a-z])(?:{FORMULA}|-?\d+(?:\.\d+)?|none|no|(?!(?:and|or|but|it|is|has|equals)\b)(?:minus\s+|negative\s+)?[a-z]+)"
+_VALUE = (
+    rf"(?<![a-z])(?:{FORMULA}|-?\d+(?:\.\d+)?|none|no"
+    r"|(?!(?:and|or|but|it|is|has|equals)\b)(?:minus\s+|negative\s+)?[a-z]+)"
+)
 _SIGN = rf"(?:{FORMULA}|(?<![A-Za-z])[a-zA-Z](?![A-Za-z]))"
 _KIND = r"(?:even|odd|positive|negative|zero)"
 _LETTER = rf"(?:all\s+|every\s+|an?\s+)?(?:{_KIND}\s+{_SIGN}|{_SIGN}\s+(?:(?:is|are)\s+(?:an?\s+)?)?{_KIND}|{FORMULA})"
 _CONDITION = rf"(?:{_LETTER}|otherwise)"
-_PIECE = rf"(?P<value>{_VALUE})(?:\s+[a-z]+){{0,3}}?,?\s+(?:(?:if|for|when|where|whenever)\s+(?P<condition>{_LETTER})|(?P<rest>otherwise))"
+_PIECE = (
+    rf"(?P<value>{_VALUE})(?:\s+[a-z]+){{0,3}}?,?\s+"
+    rf"(?:(?:if|for|when|where|whenever)\s+(?P<condition>{_LETTER})|(?P<rest>otherwise))"
+)
 _PLAIN_PIECE = re.sub(r"\?P<\w+>", "?:", _PIECE)
 _NEXT = r"(?:\s*[,;]\s*(?:and|or|but)?|\s+(?:and|but|or))\s*(?:it\s+(?:is|equals|has)\s+|(?:is|equals)\s+)?"
 _IF = r"(?:if|for|when|where|whenever)"
 _THEN = (
-    r",?\s+(?:(?:then\s+)?(?:we\s+(?:get|have|obtain)|it\s+(?:is|equals|has)|(?:the|its)\s+(?:value|answer|expression|sum|result)\s+(?:is|equals)"
-    rf"|there\s+(?:is|are)|(?:{FORMULA}|[a-z]\(?[a-z]?\)?)\s*(?:is|equals|=)|this\s+(?:is|gives|equals)|is|equals|then)\s+)?"
+    r",?\s+(?:(?:then\s+)?(?:we\s+(?:get|have|obtain)|it\s+(?:is|equals|has)"
+    r"|(?:the|its)\s+(?:value|answer|expression|sum|result)\s+(?:is|equals)|there\s+(?:is|are)"
+    rf"|(?:{FORMULA}|[a-z]\(?[a-z]?\)?)\s*(?:is|equals|=)|this\s+(?:is|gives|equals)|is|equals|then)\s+)?"
 )
 _FIRST = (
     rf"(?:and\s+|but\s+|while\s+|whereas\s+)?(?:{_IF}\s+(?P<condition>{_LETTER})|(?P<rest>otherwise))"
@@ -32,7 +39,8 @@ PIECES = Table(
     "a sentence gives a value for each of several conditions",
     "whole",
     Phrase(
-        rf"(?:[^.!?,;:]{{1,80}}?\s+(?:is|are|equals|has|have|takes\s+the\s+values?|gives)\s+)?(?P<pieces>{_PLAIN_PIECE}(?:{_NEXT}{_PLAIN_PIECE}){{1,5}})",
+        r"(?:[^.!?,;:]{1,80}?\s+(?:is|are|equals|has|have|takes\s+the\s+values?|gives)\s+)?"
+        rf"(?P<pieces>{_PLAIN_PIECE}(?:{_NEXT}{_PLAIN_PIECE}){{1,5}})",
         "two or more values",
         "it is 1 for \ue000 and 0 for \ue001",
         "it is 1 for \ue000",

@@ -11,8 +11,8 @@ from kgym_plugins.verifiers.math.phrases.table import Meaning, Phrase, Table, Wo
 ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6, "vii": 7, "viii": 8}
 _MOST = {"quadrant": 4, "octant": 8}
 _NUMBER = (
-    r"(?:[1-8](?:\^?\{?(?:st|nd|rd|th)\}?)?|[ivIV]{1,4}|one|two|three|four|five|six|seven|eight|first|second|third|fourth"
-    r"|fifth|sixth|seventh|eighth)"
+    r"(?:[1-8](?:\^?\{?(?:st|nd|rd|th)\}?)?|[ivIV]{1,4}|one|two|three|four|five|six|seven|eight"
+    r"|first|second|third|fourth|fifth|sixth|seventh|eighth)"
 )
 _SEVERAL = rf"{_NUMBER}(?:(?: quadrant)?(?:, and |, | and | or | & )(?:the )?{_NUMBER})*"
 _WHERE = (

@@ -198,9 +198,8 @@ QUANTITIES = Table(
         "the row",
     ),
     Phrase(
-        r"(?:in )?(?:the "
-        r")?(?P<place>ones|tens|(?:ten-?)?(?:thousand|hundred)s|millions|tenths|(?:ten-?|hundred-?)?(?:thousand|hundred)ths"
-        r"|millionths)(?:'| place|'? digit| position)",
+        r"(?:in )?(?:the )?(?P<place>ones|tens|(?:ten-?)?(?:thousand|hundred)s|millions"
+        r"|tenths|(?:ten-?|hundred-?)?(?:thousand|hundred)ths|millionths)(?:'| place|'? digit| position)",
         _digit,
         "the thousandths place",
         "the thousandth place",
