@@ -93,3 +93,26 @@ def test_what_is_said_of_a_command_is_a_comment(page):
         if re.match(r"(kgym|make|python|pip|echo|\.venv)\b.*\S {3,}[^#\s]", line)
     ]
     assert said == []
+
+
+KEYS = {*re.findall(r"(?m)^\| `([\w.]+)` \|", (ROOT / "docs/configuration.md").read_text())}
+METRICS = {*re.findall(r"`([a-z_]+/[\w/{}<>]+)`", (ROOT / "docs/metrics.md").read_text())}
+OTHER_NAMES = {"train.parquet", "engine.requests"}
+"""A file of `kgym envs export`, and an attribute of an engine for tests."""
+
+
+def is_key(name):
+    """Return whether a name is a key, a part of the configuration, or a value in a table that is a key."""
+    return any(f"{name}.".startswith(f"{key}.") or f"{key}.".startswith(f"{name}.") for key in KEYS)
+
+
+@pytest.mark.parametrize("page", HERE, ids=name)
+def test_keys_and_metrics_that_a_text_names_exist(page):
+    """Those of the environments are left out: families have their own."""
+    sections = "engine|algo|sampler|rollout|eval|critic|ptx|train|verifier|audit"
+    spans = [span for _, span in re.findall(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)", without_code(page), flags=re.DOTALL)]
+    named = {key for span in spans for key in re.findall(rf"(?<![\w./-])(?:{sections})\.[a-z][\w.]*\w", span)}
+    groups = {metric.partition("/")[0] for metric in METRICS}
+    figures = {span for span in spans if re.fullmatch(r"[a-z_]+/[a-z_]+", span) and span.partition("/")[0] in groups}
+    assert sorted(key for key in named - OTHER_NAMES if not is_key(key)) == []
+    assert sorted(figures - METRICS) == []
