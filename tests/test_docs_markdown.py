@@ -116,3 +116,10 @@ def test_keys_and_metrics_that_a_text_names_exist(page):
     figures = {span for span in spans if re.fullmatch(r"[a-z_]+/[a-z_]+", span) and span.partition("/")[0] in groups}
     assert sorted(key for key in named - OTHER_NAMES if not is_key(key)) == []
     assert sorted(figures - METRICS) == []
+
+
+@pytest.mark.parametrize("page", HERE, ids=name)
+def test_files_of_the_repository_that_a_text_names_exist(page):
+    tops = "kgym|plugins|envs|leaderboards|benchmarks|recipes|examples|docs|tests"
+    named = set(re.findall(rf"`((?:{tops})/[\w./*-]*(?:\.[a-z]+|/))`", page.read_text()))
+    assert sorted(path for path in named if not [*ROOT.glob(path), *page.parent.glob(path)]) == []

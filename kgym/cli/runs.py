@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             "compare", help="print the differences of runs in settings and scores, and draw their curves"
         )
     )
-    view = commands.add_parser("view", help="write a page for a browser, with figures, curves and every completion")
+    view = commands.add_parser("view", help="write a page for a browser, with figures, curves and completions")
     view.add_argument(
         "run_folders",
         metavar="RUN",

@@ -35,9 +35,8 @@ class Dice:
             room = min(room, max(0, request.context_tokens - len(prompt) - len(request.prefix_ids)))
         ids: list[int] = []
         while len(ids) < room and END not in ids:
-            position = len(request.prefix_ids) + len(
-                ids
-            )  # a token depends on the seed and its position alone
+            # a token depends on the seed and its position alone
+            position = len(request.prefix_ids) + len(ids)
             seed = request.seed if request.sampling.temperature else 0
             ids.append(random.Random(derive_seed(seed, position)).choice([END, *map(ord, DIGITS)]))
         return Segment(
