@@ -264,6 +264,20 @@ def test_a_checkpoint_of_split_weights_holds_the_float32_weights(tmp_path, tiny_
         assert torch.equal(policy.optimizer.masters(one), again.optimizer.masters(other))
 
 
+def test_a_fresh_optimizer_for_each_batch_keeps_the_lower_halves_of_the_weights(tiny_model):
+    """They are in the state of the optimizer, and belong to the weights: without them no update would be left."""
+    policy = policy_of(tiny_model, lr=1e-6, weight_decay=0.0, **SHORT)
+    begin = [parameter.detach().float() for parameter in policy.parameters()]
+    for _ in range(8):
+        policy.reset_optimizer()
+        for parameter in policy.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        policy.take_step()
+    for parameter, before in zip(policy.parameters(), begin, strict=True):
+        moved = before - policy.optimizer.masters(parameter)
+        torch.testing.assert_close(moved, torch.full_like(moved, 8e-6), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_folder_in_another_type_keeps_tied_weights_tied(tmp_path, tied):
     config = Qwen2Config(

@@ -99,6 +99,13 @@ class SplitAdamW(torch.optim.Optimizer):
         weights = parameter.detach()
         return weights.float() if low is None else cut_as(weights, joined(local(weights), local(low)))
 
+    def reset(self) -> None:
+        """Forget everything except the lower halves, which belong to the weights."""
+        for state in self.state.values():
+            for key, value in state.items():
+                if key != "low":
+                    value.zero_()
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned, in its own types; torch would convert every tensor to the type of its
         parameter.

@@ -256,7 +256,10 @@ class TrainedPolicy:
 
     def reset_optimizer(self) -> None:
         """Forget the state of the optimizer."""
-        self.optimizer = self._fresh_optimizer()
+        if isinstance(self.optimizer, SplitAdamW):
+            self.optimizer.reset()
+        else:
+            self.optimizer = self._fresh_optimizer()
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the next step."""
