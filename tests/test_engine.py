@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import (
     AutoModelForCausalLM,
@@ -500,13 +500,30 @@ def byte_tokenizer():
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
 
+@pytest.fixture(scope="module")
+def fallback_tokenizer():
+    """Bytes for characters outside the vocabulary, as Llama 2, Mistral and Gemma have them: it decodes a run of them as
+    a whole.
+    """
+    from tokenizers import Tokenizer, decoders, models
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), *"ab "]
+    numbers = {symbol: i for i, symbol in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.BPE(numbers, [], unk_token="<unk>", byte_fallback=True))
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+@pytest.mark.parametrize("kind", ["byte_tokenizer", "fallback_tokenizer"])
 @given(text=st.text(alphabet="ab é日😀 ", max_size=8), data=st.data())
-@settings(max_examples=100, deadline=None)
-def test_texts_of_segments_add_up_wherever_they_are_cut(byte_tokenizer, text, data):
-    ids = byte_tokenizer.encode(text)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_texts_of_segments_add_up_wherever_they_are_cut(request, kind, text, data):
+    tokenizer = request.getfixturevalue(kind)
+    ids = tokenizer.encode(text)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(ids)), max_size=4)))
     parts = [
-        segment_text(byte_tokenizer, ids[:start], ids[start:end], final=end == len(ids))
+        segment_text(tokenizer, ids[:start], ids[start:end], final=end == len(ids))
         for start, end in zip([0, *cuts], [*cuts, len(ids)], strict=True)
     ]
     assert "".join(parts) == text

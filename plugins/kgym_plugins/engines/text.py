@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from transformers import PreTrainedTokenizerBase
 
 REPLACEMENT = "\ufffd"
+UNFINISHED = 3
+"""Most bytes of a character that is not finished."""
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
@@ -20,9 +22,22 @@ def segment_text(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], new:
     Decoding `new` alone would be wrong: its first token may finish a character, or have a space only because of the
     text before it. An unfinished character at the end is left to the next segment, unless this one is `final`.
     """
-    done = decode(tokenizer, before).rstrip(REPLACEMENT) if before else ""
-    text = decode(tokenizer, [*before, *new])
-    return (text if final else text.rstrip(REPLACEMENT))[len(done) :]
+    ids = [*before, *new]
+    text = decode(tokenizer, ids) if final else _finished(tokenizer, ids)
+    return text[len(_finished(tokenizer, before)) :]
+
+
+def _finished(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """Return the text of the ids without an unfinished character at the end.
+
+    Tokenizers that spell rare characters in bytes, such as those of Llama 2 and Gemma, decode a run of bytes as a
+    whole: the finished characters before an unfinished one are seen only without its bytes.
+    """
+    text = decode(tokenizer, ids) if ids else ""
+    if not text.endswith(REPLACEMENT):
+        return text
+    shorter = [decode(tokenizer, ids[:-n]) for n in range(1, min(UNFINISHED, len(ids) - 1) + 1)]
+    return max((found.rstrip(REPLACEMENT) for found in (text, *shorter)), key=len)
 
 
 def completes_stop(
