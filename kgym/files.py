@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from kgym.errors import DataError, KgymError, RunError
+from kgym.errors import ConfigError, DataError, KgymError, RunError
+
+WRONG_NAMES = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
@@ -31,12 +33,20 @@ def write_atomic(path: Path, data: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_page(path: Path, text: str) -> None:
-    """Write a page that the user named with -o. Raises RunError if it cannot be written."""
+def write_named(path: Path, data: str | bytes) -> None:
+    """Write a file that the user named with -o. Raises an error of `unwritable` if it cannot be written."""
     try:
-        write_atomic(path, text)
+        write_atomic(path, data)
     except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}; choose another with -o") from error
+        raise unwritable(path, error, "-o") from error
+
+
+def unwritable(path: Path, error: OSError, option: str) -> KgymError:
+    """Return the error of a file or folder that the user named with `option`: ConfigError if the name is wrong, RunError
+    if the disk is.
+    """
+    kind = ConfigError if isinstance(error, WRONG_NAMES) else RunError
+    return kind(f"cannot write {path}: {error.strerror or error}; choose another with {option}")
 
 
 def open_to_append(path: Path) -> IO[str]:

@@ -1,5 +1,6 @@
 """The base of every component's options: a pydantic model whose field docstrings are the help text."""
 
+import re
 import reprlib
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
@@ -101,15 +102,14 @@ def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
         raise UnknownName.near("key", where, [f"{prefix}{name}" for name in _fields(model, path[:-1])])
     if item["type"] == "missing":
         raise ConfigError(f"{where} is missing")
-    text = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    text = _plain(item["msg"].removeprefix("Value error, "))
     if item["type"] in TABLES:
         text = f"must be a table of keys: {where}.KEY=VALUE, or {{}} for the defaults"
-    if (
-        item["type"] == "value_error"
-        and isinstance(item["input"], Mapping)
-        and text.startswith(f"{where}." if where else "")
-    ):
-        raise ConfigError(text)  # an error about several keys, which its text names
+    if item["type"] == "value_error" and isinstance(item["input"], Mapping):  # about several keys, which its text names
+        if text.startswith(f"{where}." if where else ""):
+            raise ConfigError(text)
+        if not path:
+            raise ConfigError(f"{where}: {text}")
     raise ConfigError(f"{where}={reprlib.repr(item['input'])}: {text}")
 
 
@@ -122,12 +122,17 @@ def conform(values: Mapping[str, Any], shape: type[T]) -> T:
         return TypeAdapter(shape).validate_python(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        text = (
-            "must be a table of keys"
-            if first["type"] in TABLES
-            else first["msg"].replace("Input should be", "must be").lower()
-        )
+        text = "must be a table of keys" if first["type"] in TABLES else _plain(first["msg"]).lower()
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {text}") from error
+
+
+def _plain(text: str) -> str:
+    """Return a message of pydantic in kgym's words.
+
+    >>> _plain("String should have at least 1 character")
+    'must have at least 1 character'
+    """
+    return re.sub(r"^(?:Input|String|List|Tuple|Dictionary|Set|Value) should ", "must ", text)
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:

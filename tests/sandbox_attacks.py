@@ -1,7 +1,7 @@
 """Programs that try to get out of the sandbox, to stay in it, or to take the machine with them.
 
-    python tests/sandbox_attacks.py         runs all of them from four threads, as the user that runs it, and prints
-    what was not contained
+    python tests/sandbox_attacks.py         runs all of them from four threads, as the user that runs it,
+                                            and prints what was not contained
 
 Each is run as a fork of the interpreter that is in the sandbox, as programs in Python are, and in its own interpreter.
 After each the next program has to be judged rightly.

@@ -214,8 +214,8 @@ def test_files_are_replaced_only_when_asked(tmp_path, capsys):
     assert export(tmp_path / "x", "--limit", 2, "--replace") == 0
     assert len(lines(tmp_path / "x" / "train.jsonl")) == 2
     (tmp_path / "file").write_text("")
-    assert export(tmp_path / "file", "--limit", 1) == 1
-    assert f"cannot write to {tmp_path / 'file'}" in capsys.readouterr().err
+    assert export(tmp_path / "file", "--limit", 1) == 2
+    assert f"cannot write {tmp_path / 'file'}" in capsys.readouterr().err
 
 
 def test_a_prompt_of_several_turns_is_refused_by_lm_eval(tmp_path, capsys, monkeypatch):

@@ -103,8 +103,8 @@ def test_scores_of_unlike_problems_are_not_compared(tmp_path):
     other = training(tmp_path / "other", lr=0.3, seed=0, scores=[1, 1], max_tokens=99)
     (each,) = compare([one, other]).differences
     assert each.over_problems is None
-    assert each.why_not == "they asked different things: max_tokens is 24 in one and 99 in the other"
-    assert described(each)[3].startswith("not compared: they asked different things")
+    assert each.why_not == "they measure different things: max_tokens is 24 in one and 99 in the other"
+    assert described(each)[3].startswith("not compared: they measure different things")
 
 
 def test_each_set_of_problems_has_its_difference(tmp_path):

@@ -156,11 +156,11 @@ def test_an_evaluation_is_no_training_and_a_file_no_folder(copy, refused, tmp_pa
     assert "contains a training run" in refused(*evaluate, "--run", root / "train")
     file = tmp_path / "file"
     file.touch()
-    assert (
-        refused(*evaluate, "--run", file)
-        == f"{file} cannot be a run folder: it, or one of its parents, is a file; choose another with --run"
-    )
-    assert refused("runs", "show", file) == f"{file} is not a run folder: it has no manifest.json"
+    a_file = "cannot be a folder: it, or one of its parents, is a file; choose another"
+    assert refused(*evaluate, "--run", file) == f"argument --run: {file} {a_file} (see kgym eval --help)"
+    known = "kgym runs list prints those below runs/"
+    assert refused("runs", "show", file) == f"{file} is not a run folder: it has no manifest.json; {known}"
+    assert refused("runs", "show", root / "no") == f"{root / 'no'} is not a run folder: it does not exist; {known}"
     monkeypatch.chdir(root.parent)
     assert main([*evaluate, "-q", "--run", "runs/newer"]) == 0
     assert main(["train", "--resume", "-q"]) == 0  # of the training run, although an evaluation is newer

@@ -95,7 +95,7 @@ def test_a_resumed_run_keeps_the_engine_that_was_chosen(tmp_path, capsys):
         )
         == 2
     )
-    assert "engine.name differ(s) from it" in capsys.readouterr().err
+    assert "engine.name differs from it" in capsys.readouterr().err
     configure()
 
 

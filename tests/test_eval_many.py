@@ -132,7 +132,10 @@ def test_a_failure_in_the_second_keeps_the_first(place, capsys):
         (["--bench", "texts", "--set", "env.dificulty=2"], "difficulty"),
         (["--bench", "texts", "--run", "."], "--run .:"),
         (["--bench", "texts", "--run", "runs/.."], "--run runs/..:"),
-        (["--bench", "texts", "--run", "kgymfile.py/run"], "kgymfile.py/run-sums cannot be a run folder"),
+        (
+            ["--bench", "texts", "--run", "kgymfile.py/run"],
+            "kgymfile.py/run cannot be a folder: it, or one of its parents, is a file",
+        ),
         (["--bench", "texts", "--run", "taken"], "taken-texts is not empty and contains no evaluation"),
     ],
 )

@@ -145,7 +145,7 @@ def test_tables_rank_by_paired_tests_and_say_what_keeps_them_apart(place, capsys
     ]
     assert main(["leaderboard", "show"]) == 0
     out = capsys.readouterr().out
-    assert "apart from the first table: max_tokens is 512 in one and 1024 in the other" in out
+    assert "differs from the first table: max_tokens is 512 in one and 1024 in the other" in out
     assert re.search(r"1-2 +good +83\.3% ± 4\.9", out)
     ranks = [(row["model"], row["rank_low"], row["rank_high"]) for row in run_json(capsys, "leaderboard", "show")[:3]]
     assert ranks == [("good", 1, 2), ("twin", 1, 2), ("bad", 3, 3)]

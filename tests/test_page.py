@@ -493,6 +493,6 @@ def test_an_evaluation_that_has_not_ended_is_refused(runs, tmp_path):
         run_page([tmp_path / "open"])
 
 
-def test_a_page_that_cannot_be_written_is_status_1(runs, capsys):
-    assert main(["runs", "view", str(runs / "before"), "-o", str(runs / "no" / "such" / "page.html")]) == 1
+def test_a_page_in_a_folder_that_does_not_exist_is_refused(runs, capsys):
+    assert main(["runs", "view", str(runs / "before"), "-o", str(runs / "no" / "such" / "page.html")]) == 2
     assert "cannot write" in capsys.readouterr().err

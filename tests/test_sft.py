@@ -411,7 +411,7 @@ def test_a_file_and_the_command_line_say_the_same(tmp_path, tiny_model, capsys, 
     assert figures(tmp_path / "one") == figures(tmp_path / "two")
     assert main(["sft", "--config", "run.toml", "--run", "two", "--resume"]) == 0
     assert main(["sft", "--config", "run.toml", "--run", "two", "--resume", "--seed", "1"]) == 2
-    assert "seed differ(s) from it" in capsys.readouterr().err
+    assert "seed differs from it" in capsys.readouterr().err
 
 
 # --- completions that a run has stored --------------------------------------------------------------------------------

@@ -215,10 +215,10 @@ def test_resume_of_nothing_says_so(tmp_path, capsys):
     assert "not a run folder" in capsys.readouterr().err
 
 
-def test_an_unwritable_run_folder_is_a_failed_run(tmp_path, capsys):
+def test_a_run_folder_below_a_file_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert main(arguments(tmp_path / "file" / "run", "--steps", "1")) == 1
-    assert "cannot write to the run folder" in capsys.readouterr().err
+    assert main(arguments(tmp_path / "file" / "run", "--steps", "1")) == 2
+    assert "cannot be a folder: it, or one of its parents, is a file" in capsys.readouterr().err
 
 
 def test_a_torn_line_is_forgotten(tmp_path):

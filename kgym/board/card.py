@@ -225,7 +225,7 @@ def _score_lines(scores: Sequence[Score]) -> list[str]:
         shares = [f"{100 * share:.1f} %" for share in (result.truncated_frac, result.unscored_frac)]
         rows.append((for_markdown(score.benchmark), *cells, *shares, f"`{result.comparability[:SHORT]}`"))
     heads = ("benchmark", "accuracy", "95 % interval", "problems", "truncated", "unscored", "comparability")
-    note = "Scores with the same comparability hash asked the same: data, prompt, verifier, budget and sampling."
+    note = "Scores with the same comparability hash have the same data, prompt, verifier, budget and sampling."
     return [*_table(heads, rows), "", note]
 
 

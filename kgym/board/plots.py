@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kgym.errors import ConfigError, RunError
+from kgym.errors import ConfigError
+from kgym.files import unwritable
 from kgym.page.picture import COLOURS, PERCENT, legend_below
 from kgym.runs.metrics import read_metrics
 
@@ -29,7 +30,7 @@ def plot_run(run: Path, out: Path) -> None:
     It draws the mean reward of each step with its running mean, and the validation accuracy with 95 % intervals and the
     truncated share; if the run has them, also the chosen problems, the stages of the token budget and the audit. For a
     run on examples it draws the loss, and the share of right preferences or the norm of the gradient.
-    Raises ConfigError if the run has no metrics, or the suffix is unknown; RunError if the file cannot be written.
+    Raises ConfigError if the run has no metrics, or the suffix is unknown, and an error of `unwritable`.
     """
     lines = read_metrics(run / "metrics.jsonl")
     if not lines:
@@ -52,13 +53,13 @@ def plot_run(run: Path, out: Path) -> None:
 
 
 def save(figure: "Figure", out: Path) -> None:
-    """Write a figure. Raises ConfigError if the suffix is unknown, RunError if it cannot be written."""
+    """Write a figure. Raises ConfigError if the suffix is unknown, an error of `unwritable` if it cannot be written."""
     try:
         figure.savefig(out)
     except ValueError as error:
         raise ConfigError(f"cannot plot to {out}: {error}") from error
     except OSError as error:
-        raise RunError(f"cannot write {out}: {error.strerror}") from error
+        raise unwritable(out, error, "--plot") from error
 
 
 Lines = Sequence[dict[str, Any]]

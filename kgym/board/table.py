@@ -51,7 +51,7 @@ def read_board(where: str) -> Board:
             f"the board {where} does not exist; kgym eval --model nano --bench aime-style --board {where} makes one"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the board {where}: {error}") from error
+        raise DataError(f"cannot read the board {where}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def parse_board(text: str, where: str) -> Board:

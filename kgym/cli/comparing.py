@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the tables, and write the picture and the page if they are asked for."""
     from kgym.experiments.comparison import compare, facts_of
     from kgym.experiments.comparison_page import page_of, plot, tables_of
-    from kgym.files import write_page
+    from kgym.files import write_named
 
     found = compare(args.run_folders)
     written: dict[str, Any] = {}
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         from kgym.page.document import render
 
-        write_page(args.output, render(page_of(found)))
+        write_named(args.output, render(page_of(found)))
         written["page"] = args.output
     if args.json:
         print_json(facts_of(found) | written)

@@ -104,12 +104,12 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines = [
         "versions   " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()),
         *([f"commit     {commit}"] if commit else []),
-        f"system     {system['platform']}, {system['cores']} cores, {system['threads']} threads of torch, {memory}",
+        f"system     {system['platform']}, {system['cores']} cores, {system['threads']} thread{'s' * (system['threads'] != 1)} of torch, {memory}",
         "           "
         + (", ".join(f"{name}={value}" for name, value in system["environment"].items()) or "no variables for threads"),
         f"devices    {', '.join(gpus) or 'no GPU'}",
         f"engines    {', '.join(entry['name'] for entry in engines if not entry['lacks']) or 'none'}",
-        *(f"           {entry['name']} lacks {entry['lacks']}" for entry in engines if entry["lacks"]),
+        *(f"           {entry['name']}: {entry['lacks']}" for entry in engines if entry["lacks"]),
         "plugins    "
         + (", ".join(f"{plugin['name']} {plugin['version']}".strip() for plugin in third) or "only kgym's own"),
         *(f"           {plugin['name']}: {plugin['error']}" for plugin in plugins["blocked"]),

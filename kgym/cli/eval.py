@@ -299,7 +299,7 @@ def _table(result: "EvalResult", about: Mapping[str, Any]) -> str:
         "no answer": percent(result.no_answer_frac),
         "tokens": f"{result.tokens_mean:.0f} a completion, median {result.tokens_median:.0f}, 95% up to "
         f"{result.tokens_p95:.0f}"
-        + ("" if math.isnan(result.tokens_per_solved) else f"; {result.tokens_per_solved:.0f} for each point of score"),
+        + ("" if math.isnan(result.tokens_per_solved) else f"; {result.tokens_per_solved:.0f} for each correct one"),
     }
     for name, by in (("level", result.by_level), ("subject", result.by_subject), ("year", result.by_year)):
         if len(by) > 1:
@@ -338,6 +338,6 @@ def _uncertainty(result: "EvalResult") -> str:
     if math.isnan(problems) or math.isnan(sampling):
         return "-"
     return (
-        f"± {100 * problems:.1f} by which problems they are, ± {100 * sampling:.1f} by sampling; "
+        f"± {100 * problems:.1f} from the choice of problems, ± {100 * sampling:.1f} from sampling; "
         "see kgym leaderboard precision"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kgym.cli.output import print_json, say
 from kgym.cli.settings import add_set, sections
-from kgym.errors import ConfigError, RunError
+from kgym.errors import ConfigError
 from kgym.hookspecs import BridgeInfo
 from kgym.registry import registry
 
@@ -95,7 +95,7 @@ def exported(specs: "list[EnvSpec]", limit: int | None, *, to: str, turns: bool)
 
 def _write(folder: Path, files: Mapping[str, str | bytes], *, replace: bool) -> None:
     """Write the files. Raises ConfigError if one exists already, unless `replace`."""
-    from kgym.files import write_atomic
+    from kgym.files import unwritable, write_atomic
 
     there = [name for name in files if (folder / name).exists()]
     if there and not replace:
@@ -105,7 +105,7 @@ def _write(folder: Path, files: Mapping[str, str | bytes], *, replace: bool) -> 
         for name, content in files.items():
             write_atomic(folder / name, content)
     except OSError as error:
-        raise RunError(f"cannot write to {folder}: {error.strerror}; choose another folder with --out") from error
+        raise unwritable(folder, error, "--out") from error
 
 
 def _word(name: str) -> str:

@@ -1,4 +1,4 @@
-"""`kgym leaderboard`: show and export boards, compare two evaluations."""
+"""`kgym leaderboard`: add to boards, show and export them, and compare evaluations."""
 
 import argparse
 import math
@@ -132,8 +132,8 @@ def _add(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from kgym.blame import blaming
     from kgym.board.standings import published_rows, ranked_rows
-    from kgym.errors import ComponentError, ConfigError, RunError
-    from kgym.files import write_atomic
+    from kgym.errors import ComponentError, ConfigError
+    from kgym.files import write_named
     from kgym.registry import registry
 
     options = component(args.set, "exporter")
@@ -157,10 +157,7 @@ def _export(args: argparse.Namespace) -> int:
             raise ConfigError(f"format {args.format!r} cannot be printed as text; name a file with -o")
         sys.stdout.write(text)
         return 0
-    try:
-        write_atomic(args.output, text)
-    except OSError as error:
-        raise RunError(f"cannot write {args.output}: {error.strerror}; choose another with -o") from error
+    write_named(args.output, text)
     if args.json:
         print_json({"rows": len(board.rows), "file": args.output})
     else:
@@ -240,7 +237,7 @@ def _precision(args: argparse.Namespace) -> int:
     low, high = (100 * bound for bound in result.interval)
     lines = {
         "accuracy": f"{percent(result.accuracy, result.stderr)}, 95% interval {low:.1f} to {high:.1f} "
-        f"({result.n_scored_problems} problems, {result.samples} completions each)",
+        f"({result.n_scored_problems} problems, {_completions(result.samples)} each)",
         "problems": f"± {100 * variance.stderr_problems:.1f} points would remain with infinitely many completions of "
         "these problems (standard error)",
         "sampling": f"± {100 * variance.stderr_sampling:.1f} points is the standard error of a run over these very "
@@ -250,14 +247,18 @@ def _precision(args: argparse.Namespace) -> int:
         lines["caution"] = near_end_caution(result.n_scored_problems)
     say("\n".join(f"{key:<14}{value}" for key, value in lines.items()))
     say(f"\nFor a 95% interval of ± {args.points:g} points:")
-    say(f"  on these very problems       {plan.samples_same_problems} completions each")
+    say(f"  on these very problems       {_completions(plan.samples_same_problems)} each")
     more = (
-        f"{plan.samples} completions each"
+        f"{_completions(plan.samples)} each"
         if plan.samples is not None
         else "no number of completions is enough: the problems differ too much"
     )
-    say(f"  on problems like these       {more}; or {plan.problems} problems with {result.samples} completions each")
+    say(f"  on problems like these       {more}; or {plan.problems} problems with {_completions(result.samples)} each")
     return 0
+
+
+def _completions(number: int) -> str:
+    return f"{number} completion{'s' * (number != 1)}"
 
 
 def _folders(args: argparse.Namespace) -> tuple[Path, ...]:
@@ -299,7 +300,7 @@ def _show_results(rows: Sequence["Row"], folders: Sequence[Path]) -> None:
         ]
         say(", ".join(part for part in asked if part))
         for reason in block.apart:
-            say(f"  apart from the first table: {reason}")
+            say(f"  differs from the first table: {reason}")
         ranks: Sequence[tuple[int, int] | None] = block.ranks or [None] * len(block.rows)
         cells = [_result_cells(row, rank) for row, rank in zip(block.rows, ranks, strict=True)]
         print_table(RESULT_HEADER, cells, gives_way=("run",))
@@ -309,14 +310,14 @@ def _show_results(rows: Sequence["Row"], folders: Sequence[Path]) -> None:
             say(NO_RANKS)
         elif 1 < len(block.rows) != block.n_paired:
             say(
-                f"run folders found for {block.n_paired} of {len(block.rows)} rows: ranks of the others use means "
-                "alone and are wider"
+                f"run folders found for {block.n_paired} of {len(block.rows)} rows: ranks of the others use accuracies "
+                "and intervals alone and are wider"
             )
         say()
     if any(len(block.rows) > 1 and block.ranks for block in blocks):
         say("Ranks are 95% intervals over all pairs of a table (Holm): overlapping ranks are not distinguishable.")
     if len(blocks) > 1:
-        say("Tables with different hashes asked different things: compare rows within a table only.")
+        say("Tables with different hashes measure different things: compare rows within a table only.")
 
 
 PUBLISHED_INTERVALS = (

@@ -8,7 +8,7 @@ more.
     kgym long2short distill --model LONG --short SHORT --out DIR     the short model learns from the long one, on its
                                                                      own completions
 
-Each method is a series of other commands, which are printed. At the end come the accuracy and the length of completions
+Each method is a series of other commands, which are printed. It ends with the accuracy and the length of completions
 before and after. A command whose result is in DIR is skipped, so an interrupted series resumes.
 """
 

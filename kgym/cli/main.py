@@ -46,7 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("kgym.cli.verify", "judge completions from a file of JSON lines"),
     "rescore": ("kgym.cli.rescore", "judge the completions of a run with another verifier"),
     "leaderboard": ("kgym.cli.leaderboard", "show, add to, compare and export leaderboards"),
-    "runs": ("kgym.cli.runs", "list and show runs"),
+    "runs": ("kgym.cli.runs", "list, show and compare runs"),
     "models": ("kgym.cli.models", "list models, average several, and cut layers"),
     "plugins": ("kgym.cli.plugins", "list, show, check and create plugins"),
     "doctor": ("kgym.cli.doctor", "describe this installation on one screen, to paste into an issue"),

@@ -1,9 +1,11 @@
 """`kgym models`: list the models that have names, average several models, and cut layers.
 
-kgym models list
-kgym models merge runs/long runs/short --out runs/between
-kgym models merge runs/long runs/short --weights 0.7 0.3 --out runs/between
-kgym models cut nano --layers 3 --out runs/small
+    kgym models list
+    kgym models merge runs/long runs/short --out runs/between
+    kgym models merge runs/long runs/short --weights 0.7 0.3 --out runs/between
+    kgym models cut nano --layers 3 --out runs/small
+
+A merged or cut model is a plain Hugging Face folder.
 """
 
 import argparse

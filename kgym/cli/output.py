@@ -6,6 +6,7 @@ Results go to standard output, everything else to standard error, so that `kgym 
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -140,11 +141,16 @@ def clock(seconds: float) -> str:
 
 def folder_name(text: str) -> Path:
     """Return the path of a folder as it was typed. Raises for an empty path (`--run "$UNSET"`), which would mean the
-    working directory.
+    working directory, and for one that cannot be made because a file has its name or that of a parent.
     """
     if not text.strip():
         raise argparse.ArgumentTypeError("the name of the folder is empty")
-    return Path(text)
+    path = Path(text)
+    if any(os.path.exists(place) and not os.path.isdir(place) for place in (path, *path.parents)):
+        raise argparse.ArgumentTypeError(
+            f"{text} cannot be a folder: it, or one of its parents, is a file; choose another"
+        )
+    return path
 
 
 def free_text(text: str) -> str:

@@ -396,7 +396,7 @@ def _print_report(report: dict[str, Any]) -> None:
     )
     say()
     rows = [(entry["kind"], entry["name"], entry["lacks"] or "nothing") for entry in report["lacking"]]
-    print_table(("kind", "name", "lacks"), rows)
+    print_table(("kind", "name", "what is missing"), rows)
     for plugin in report["broken"]:
         say(f"\nbroken: {plugin['name']} ({plugin['module']})")
         say("\n".join(f"    {line}" for line in plugin["traceback"].rstrip().splitlines()[-6:]))

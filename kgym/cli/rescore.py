@@ -86,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     from kgym.runs.episodes import turns_of
     from kgym.verify.service import load_verifier
 
+    if args.examples < 0:
+        raise ConfigError(f"--examples {args.examples}: must be 0 or more")
     verifier = verifier_of(args.verifier, args.set)
     judge = load_verifier(args.verifier, verifier.options, limits=verifier.limits)
     found = Found(most_examples=args.examples)

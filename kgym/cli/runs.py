@@ -1,6 +1,4 @@
-"""`kgym runs`: the runs below runs/, how one of them went, several side by side, a page, the merged model of a LoRA
-run.
-"""
+"""`kgym runs`: list the runs below runs/, show and compare them, write a page or a model card, and merge a LoRA run."""
 
 import argparse
 import sys
@@ -132,7 +130,7 @@ def _view(args: argparse.Namespace) -> int:
         return _serve(args)
     from kgym.board.view import run_page
     from kgym.errors import ConfigError
-    from kgym.files import write_page
+    from kgym.files import write_named
     from kgym.page.document import render
 
     if args.answers is not None and args.answers < 1:
@@ -141,7 +139,7 @@ def _view(args: argparse.Namespace) -> int:
         raise ConfigError(f"--port {args.port} needs --serve; add it, or leave --port out")
     page = run_page(args.run_folders, most_answers=args.answers)
     output = args.output or args.run_folders[0] / "view.html"
-    write_page(output, render(page))
+    write_named(output, render(page))
     answers = page.answers.n if page.answers else 0
     left_out = page.answers.n_left_out if page.answers else 0
     if args.json:

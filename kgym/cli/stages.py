@@ -7,8 +7,8 @@ checks all settings and then runs
 
     kgym eval   MODEL                      accuracy and length before
     kgym sft    MODEL -> OUT/cold          the cold start: worked solutions (Kimi k1.5, section 2.2)
-    kgym train  OUT/cold -> OUT/rl         one run with a stage for each budget (`rollout.max_tokens`), scored after
-    each of them
+    kgym train  OUT/cold -> OUT/rl         one run with a stage for each budget (`rollout.max_tokens`),
+                                           scored after each of them
 
 The same command again skips finished parts and resumes interrupted ones, with the numbers of an uninterrupted series.
 """
@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cold-data",
         metavar="FILE.jsonl",
-        help='its lines of {"question", "solution"} (default: the worked solutions of the environment)',
+        help='lines of {"question", "solution"} for the cold start (default: worked solutions of the environment)',
     )
     parser.add_argument(
         "--score", metavar="N", type=int, default=500, help="validation problems to score on (default: 500)"

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from kgym.cli.output import print_json_line, say
 from kgym.cli.settings import add_set, verifier_of
 from kgym.errors import ConfigError
+from kgym.registry import registry
 from kgym.types import Verdict, Verifier, VerifyItem
 
 _READ = 1 << 20
@@ -118,6 +119,8 @@ def _usable(
 def _verifier(args: argparse.Namespace) -> Verifier:
     from kgym.verify.service import load_verifier
 
+    if args.explain and "explain" not in registry().options_model("verifier", args.verifier).model_fields:
+        raise ConfigError(f"--explain: the verifier {args.verifier} does not explain its verdicts; leave it out")
     settings = [*args.set, *(["verifier.explain=true"] if args.explain else [])]
     verifier = verifier_of(args.verifier, settings, workers=args.workers, deadline_s=args.deadline)
     return load_verifier(args.verifier, verifier.options, limits=verifier.limits)

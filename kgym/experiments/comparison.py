@@ -204,7 +204,7 @@ def _difference(first: Group, other: Group, label: str) -> Difference:
     for result in [*results[0], *results[1]]:
         if result.comparability != reference.comparability:
             said_why = "; ".join(differences(reference.facts, result.facts))
-            return Difference(label, other.name, first.name, why_not=f"they asked different things: {said_why}")
+            return Difference(label, other.name, first.name, why_not=f"they measure different things: {said_why}")
     before, after = (_mean_scores(found) for found in results)
     ours, theirs = other.accuracies(label), first.accuracies(label)
     by_seed = tuple(ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys()))

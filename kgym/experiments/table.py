@@ -205,5 +205,5 @@ def load(path: Path) -> Experiment:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read the experiment {path}: {error}") from error
+        raise ConfigError(f"cannot read the experiment {path}: {getattr(error, 'strerror', None) or error}") from error
     return validated(Experiment, values)

@@ -17,6 +17,7 @@ def placement(device: str, dtype: str) -> tuple[str, torch.dtype]:
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    _hold_that_it_exists(device)
     if n_local_ranks() > 1 and device.startswith("cuda"):
         device = _own_gpu(device)
     if dtype == "auto":
@@ -24,6 +25,18 @@ def placement(device: str, dtype: str) -> tuple[str, torch.dtype]:
     if dtype not in DTYPES:
         raise ConfigError(f"dtype={dtype!r} must be one of auto, {', '.join(DTYPES)}")
     return device, DTYPES[dtype]
+
+
+def _hold_that_it_exists(device: str) -> None:
+    try:
+        known = torch.device(device)
+    except RuntimeError:
+        raise ConfigError(f"device={device}: torch knows no such device; use auto, cpu or cuda") from None
+    n_gpus = torch.cuda.device_count()
+    if known.type == "cuda" and (known.index or 0) >= n_gpus:
+        raise ConfigError(
+            f"device={device}: torch finds {n_gpus or 'no'} GPU{'s' * (n_gpus != 1)} here; use auto or cpu"
+        )
 
 
 def _own_gpu(device: str) -> str:

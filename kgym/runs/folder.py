@@ -92,7 +92,10 @@ class RunFolder:
         try:
             return read_manifest(self.path)
         except (FileNotFoundError, NotADirectoryError):
-            raise ConfigError(f"{self.path} is not a run folder: it has no manifest.json") from None
+            why = "it has no manifest.json" if self.path.exists() else "it does not exist"
+            raise ConfigError(
+                f"{self.path} is not a run folder: {why}; kgym runs list prints those below runs/"
+            ) from None
 
 
 def run_folders(root: Path) -> list[Path]:

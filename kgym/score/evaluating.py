@@ -258,7 +258,7 @@ def _spec(asked: EvalConfig, bench: BenchmarkInfo, preset: PresetInfo | None) ->
     budget = {"max_tokens": options.get("max_tokens"), "truncated": asked.truncated}
     stated = {"max_tokens": asked.max_tokens, "truncated": asked.truncated}
     for key, value in stated.items():
-        if value is not None and asked.env.get(key, value) != value:
+        if key in asked.model_fields_set and value is not None and asked.env.get(key, value) != value:
             option = f"--{key.replace('_', '-')} {value}"
             raise ConfigError(f"{option} and env.{key}={asked.env[key]} exclude each other; leave one out")
     env = stated_env(preset) if preset else {}

@@ -186,8 +186,9 @@ def read_results(path: Path) -> dict[str, Any]:
     try:
         return _read_results(path / "results.json")
     except (FileNotFoundError, NotADirectoryError):
+        option = "--model" if (path / "checkpoints").exists() else "--run"  # of a training, or of nothing yet
         raise ConfigError(
-            f"{path} contains no finished evaluation: results.json is missing; make one with kgym eval --run {path}"
+            f"{path} contains no finished evaluation: results.json is missing; make one with kgym eval {option} {path}"
         ) from None
 
 

@@ -48,7 +48,7 @@ class Plan:
     """What is needed for a 95 % interval of +- `precision`; None if no number is enough."""
 
     precision: float
-    samples_same_problems: int | None
+    samples_same_problems: int
     """Completions a problem, for the score on these very problems."""
     samples: int | None
     """Completions a problem, for the score on all problems like these, with no more problems than now."""

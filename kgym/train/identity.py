@@ -45,7 +45,7 @@ def changed_versions(manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> s
     then, now = ({key: found[key] for key in VERSIONS if key in found} for found in (manifest, facts))
     changed = changes(then, now)
     return (
-        f"since the run began, {'; '.join(changed.values())}: figures may differ from those of one go"
+        f"since the run began, {'; '.join(changed.values())}: figures may differ from those of an uninterrupted run"
         if changed
         else ""
     )

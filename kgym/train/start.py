@@ -167,9 +167,10 @@ def resumed(stored: TrainingConfig, asked: TrainingConfig, *, whole: bool = Fals
     before = _in_force_as_stored(config)  # an older version stored only the options that were set
     differing = set(_differences(before, in_force(asked))) if whole else set(_differences(before, asked)) & named.keys()
     if differing := differing - {"train.steps"}:
+        verb, them = ("differs", "it") if len(differing) == 1 else ("differ", "them")
         raise ConfigError(
-            f"--resume continues the run with its stored configuration, but {', '.join(sorted(differing))} differ(s) "
-            "from it; leave it out"
+            f"--resume continues the run with its stored configuration, but {', '.join(sorted(differing))} {verb} from "
+            f"it; leave {them} out"
         )
     return config
 

@@ -66,7 +66,7 @@ def kgym_components() -> Iterator[Component]:
     yield BenchmarkInfo(
         name="gsm8k", env="gsm8k", split="test", summary="the 1,319 test problems of GSM8K, from data that you add"
     )
-    yield ExperimentInfo("k15", "kgym_plugins.benchmarks.experiments:k15", "the claims of Kimi k1.5, in the small")
+    yield ExperimentInfo("k15", "kgym_plugins.benchmarks.experiments:k15", "the claims of Kimi k1.5, at a small scale")
     yield PresetInfo(
         name="r1",
         summary="DeepSeek-R1: 64 samples (4 of a large set), temperature 0.6, top-p 0.95, 32768 tokens",

@@ -13,10 +13,9 @@ of each row's newest token, so a repeated step has the same result.
 
 Each row has its own copy of its prompt. The rows of an arena have at most `size` tokens; see `Seats`.
 
-Dimension key:  N slots   n slots that a step computes   C columns that there is memory for   c columns that a step
-reads
-                H key-value heads   G query heads for each of them   D size of a head   L columns of a cache that was
-                read
+Dimension key:  N slots   n slots that a step computes   H key-value heads   G query heads for each of them
+                C columns that there is memory for   c columns that a step reads   D size of a head
+                L columns of a cache that was read
 """
 
 from collections.abc import Sequence
