@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from transformers import (
     AutoModelForCausalLM,
@@ -516,12 +516,13 @@ def fallback_tokenizer():
 
 
 @pytest.mark.parametrize("kind", ["byte_tokenizer", "fallback_tokenizer"])
-@given(text=st.text(alphabet="ab é日😀 ", max_size=8), data=st.data())
+@given(text=st.text(alphabet="ab é日😀 ", max_size=8), places=st.lists(st.integers(0, 32), max_size=4))
+@example(text="a日本b", places=[4, 6])
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_texts_of_segments_add_up_wherever_they_are_cut(request, kind, text, data):
+def test_texts_of_segments_add_up_wherever_they_are_cut(request, kind, text, places):
     tokenizer = request.getfixturevalue(kind)
     ids = tokenizer.encode(text)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(ids)), max_size=4)))
+    cuts = sorted(min(place, len(ids)) for place in places)
     parts = [
         segment_text(tokenizer, ids[:start], ids[start:end], final=end == len(ids))
         for start, end in zip([0, *cuts], [*cuts, len(ids)], strict=True)
