@@ -159,6 +159,7 @@ def test_a_policy_is_trained_on_a_reward_model_with_ptx_and_its_run_resumes(tiny
         ('{"verdict": 1}', None),
         ('{"verdict": {"is": "correct"}}', None),
         ("{" * 10**5, None),
+        ('{"verdict": "wrong"} {"a": ' + "[" * 990 + "}", False),
         ("", None),
     ],
 )

@@ -182,7 +182,7 @@ def parse_verdict(text: str) -> bool | None:
     for found in reversed(_OBJECT.findall(said)):
         try:
             value = json.loads(found)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         verdict = value.get("verdict")
         if isinstance(verdict, bool):
