@@ -8,6 +8,7 @@ from kgym.errors import SandboxError, SandboxLost
 from kgym.judging import box as boxes
 from kgym.judging import probe
 from kgym.judging.cases import Cases
+from kgym.judging.extract import program_of
 from kgym.types import VerifyItem
 from kgym.verify.service import load_verifier
 
@@ -320,3 +321,7 @@ def test_answers_are_judged_side_by_side():
     labels = ["wrong", "correct"] * 4
     assert [found.label for found in verifier.verify_many(items)] == labels
     assert [future.result(120).label for future in [verifier.submit(item) for item in items]] == labels
+
+
+def test_a_program_keeps_what_is_no_end_of_a_line_in_python():
+    assert program_of('```python\r\nprint("\u2028\x85")\r\n```') == 'print("\u2028\x85")'

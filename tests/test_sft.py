@@ -215,6 +215,8 @@ def test_examples_of_an_environment_are_its_worked_solutions():
         '{"question": "", "solution": "b"}',
         '{"question": 1, "solution": "b"}',
         '{"question": "a", "prompt": "a", "solution": "b"}',
+        r'{"question": "a", "solution": "b\ud83d"}',
+        '{"question": 1' + "0" * 5000 + ', "solution": "b"}',
     ],
 )
 def test_a_bad_row_is_named_by_its_line(tmp_path, line):
@@ -231,6 +233,12 @@ def test_rows_of_a_file(tmp_path):
     file.write_text("\n")
     with pytest.raises(DataError, match="empty"):
         read_examples(file)
+
+
+def test_a_row_may_hold_other_ends_of_lines(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"question": "q\u2028r\x85", "solution": "s"}\r\n')
+    assert read_examples(file) == [Example((Message("user", "q\u2028r\x85"),), "s")]
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------

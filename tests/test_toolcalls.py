@@ -36,6 +36,7 @@ SUM = Call("calculator", {"expression": "1+2"})
         ("fenced", "```c\nint x;\n```\nor `calculator`", []),
         ("fenced", "```\n```calculator\n1+2\n```", []),  # a block within a block of another language
         ("fenced", r"so \boxed{3}", []),
+        ("fenced", '```python\r\nprint("\u2028")\r\n```', [Call("python", {"code": 'print("\u2028")'})]),
         ("fenced", "```calculator\n1+2", [BadCall("the block ```calculator is not closed by a line with ```")]),
         ("hermes", '<tool_call>\n{"name": "calculator", "arguments": {"expression": "1+2"}}\n</tool_call>', [SUM]),
         (

@@ -96,7 +96,10 @@ def _live_code_bench(values: Mapping[str, Any]) -> tuple[str, Cases]:
     if tests[0]["testtype"] != "functional":
         return question, Cases("stdin", tuple((test["input"], test["output"]) for test in tests))
     name = _loaded(values["metadata"])["func_name"]
-    calls = (([json.loads(line) for line in test["input"].splitlines()], json.loads(test["output"])) for test in tests)
+    calls = (
+        ([json.loads(line) for line in test["input"].split("\n") if line.strip()], json.loads(test["output"]))
+        for test in tests
+    )
     return question, Cases("call", tuple(calls), function=name)
 
 

@@ -115,7 +115,7 @@ class Fenced:
         by_name = {tool.name: tool for tool in tools}
         block: list[str] | None = None
         name = ""
-        for line in text.splitlines():
+        for line in text.replace("\r\n", "\n").split("\n"):  # other ends of lines, such as U+2028, are the block's
             mark = line.strip()
             if block is None and mark.startswith("```"):
                 block, name = [], mark.strip("`").strip()

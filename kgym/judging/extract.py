@@ -19,7 +19,7 @@ def program_of(response: str) -> str | None:
     found: str | None = None
     block: list[str] | None = None
     language = ""
-    for line in said.text.splitlines():
+    for line in said.text.replace("\r\n", "\n").split("\n"):  # other ends of lines, such as U+2028, are the program's
         mark = line.strip()
         if block is None and mark.startswith("```"):
             block, language = [], mark.strip("`").strip().lower()

@@ -54,18 +54,26 @@ def shuffled(items: Sequence[T], *, seed: int) -> Callable[[int], T]:
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield each line of a file of JSON lines as (its place, its value). Raises DataError for one that is not JSON."""
+    """Yield each line of a file of JSON lines as (its place, its value). Raises DataError for one that is not JSON, or
+    spells half of a surrogate pair, which no tokenizer takes.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # a text may hold other ends of lines, such as U+2028
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     for number, line in enumerate(lines, start=1):
         if line.strip():
             where = f"{path}, line {number}"
             try:
-                yield where, json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
+                value = json.loads(line)
+                json.dumps(value, ensure_ascii=False).encode()
+            except UnicodeEncodeError as error:
+                raise DataError(
+                    f"{where}: {error.object[error.start]!r} is half of a surrogate pair, not a character"
+                ) from None
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{where}: not JSON: {error}") from error
+            yield where, value
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
