@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,14 @@ def test_the_example_of_a_protocol_runs(script):
         [sys.executable, script], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_settings_that_a_help_gives_as_examples_are_accepted(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    page = (ROOT / "docs/configuration.md").read_text()
+    types = dict(re.findall(r"(?m)^\| `([\w.]+)` \| ((?:[^|\\]|\\.)+) \|", page))
+    helps = " ".join(GENERATED.commands().split())
+    examples = re.findall(r"(?<![\w.])((?:env|engine|verifier|algo|train|rollout|eval)\.[\w.]+)=([\w.-]+)", helps)
+    assert ("engine.max_batch", "64") in examples
+    assert [key for key, _ in examples if key not in types] == []
+    assert [(key, value) for key, value in examples if types[key] == "bool" and value not in ("true", "false")] == []

@@ -94,7 +94,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     running.add_config(parser)
     add_set(
         parser,
-        "any key of the configuration, such as env.difficulty=2, engine.max_batch=64 or verifier.partial=0.5",
+        "any key of the configuration, such as env.difficulty=2, engine.max_batch=64 or verifier.limits.workers=4",
         _keys,
     )
     add(

@@ -1,7 +1,7 @@
 """`--set KEY=VALUE`, which is the same in every command.
 
     kgym eval --set env.difficulty=2 engine.max_batch=64
-    kgym train --set env.difficulty=2 --set verifier.partial=0.5
+    kgym train --set env.difficulty=2 --set algo.tau=0.5
 
 Both forms work everywhere. A key is what `kgym plugins show NAME` prints: the options of a verifier begin with
 `verifier.`, and so on.
@@ -115,7 +115,7 @@ def _meant(key: str, names: Sequence[str]) -> str:
 
 
 def verifier_of(name: str | None, settings: Sequence[str], **limits: Any) -> "VerifierConfig":
-    """Parse `verifier.partial=0.5` and `verifier.limits.deadline_s=20`; `limits` has the limits from options of the
+    """Parse `verifier.partial=true` and `verifier.limits.deadline_s=20`; `limits` has the limits from options of the
     command, None if not given.
 
     Raises ConfigError for an invalid limit; options are checked when the verifier is made.
@@ -131,6 +131,6 @@ def verifier_of(name: str | None, settings: Sequence[str], **limits: Any) -> "Ve
 
 
 def component(settings: Sequence[str], section: str) -> dict[str, Any]:
-    """Parse the settings of a command's only component; `verifier.partial=0.5` is `{"partial": 0.5}`."""
+    """Parse the settings of a command's only component; `verifier.partial=true` is `{"partial": True}`."""
     options: dict[str, Any] = sections(settings, section)[section]
     return options
