@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser, command: str, examples: str) -> N
         "--show-config",
         action="store_true",
         help="make all checks of a start, and print every key with its meaning, its value and its origin, as a file "
-        "for --config or with --json as a list; nothing is written",
+        "for --config or, with --json, as JSON; nothing is written",
     )
     parser.add_argument(
         "--profile",
