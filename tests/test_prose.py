@@ -22,7 +22,9 @@ PAGES = sorted(
     for page in [*ROOT.glob("*.md"), *(page for top in SOURCE for page in ROOT.glob(f"{top}/**/*.md"))]
     if "build" not in page.parts and not page.relative_to(ROOT).as_posix().startswith(HISTORY)
 )
-WRAPPED = [page for page in PAGES if page.parent in (ROOT, ROOT / "docs") and page.name not in {"AGENTS.md", "CHANGELOG.md"}]
+WRAPPED = [
+    page for page in PAGES if page.parent in (ROOT, ROOT / "docs") and page.name not in {"AGENTS.md", "CHANGELOG.md"}
+]
 
 REPLACEMENTS = {
     r"behind": "after, later (time, order); or name the place",
@@ -211,6 +213,8 @@ def test_comments_are_plain_english():
 
 MARK = re.compile(r"( *)(?:[-*+]|\d+[.)]) +")
 """The mark of an item of a list."""
+ROW = re.compile(r" *\|.*\|$")
+"""A row of a table."""
 
 
 def _badly_laid_out(page):
@@ -227,7 +231,7 @@ def _badly_laid_out(page):
             elif (
                 mark
                 or (number and line.startswith("#"))
-                or line.lstrip().startswith("|") != lines[0].lstrip().startswith("|")
+                or bool(ROW.match(line)) != bool(ROW.match(lines[0]))
                 or (indent <= items[-1] if items else indent != first)
             ):
                 yield line
