@@ -54,7 +54,7 @@ def export_rows(
 ) -> list[dict[str, Any]]:
     """Return the first problems of a split as rows of plain values; `settings` are those of `kgym.make`.
 
-    One: {"id": "aime/train/gcd/2/17", "index": 17, "seed": 8121, "prompt": [{"role": "user", "content": "..."}],
+    One: {"id": "aime/train/gcd/d2/17", "index": 17, "seed": 8121, "prompt": [{"role": "user", "content": "..."}],
     "question": "...", "answer": "12", "solution": "...", "level": 2, "subject": "number theory", "year": 0, "kgym":
     "{...}"}. `seed` is that of the first attempt in `kgym eval --seed 0`.
 

@@ -15,9 +15,10 @@
     ├── SandboxError (RuntimeError)     programs cannot be isolated on this machine; says why, and what to do
     │   └── SandboxLost                 a sandbox ended while it worked, for a reason outside of it
     └── RunError (RuntimeError)         a run cannot continue: too many unscored completions, a folder in use, ...
+        └── NothingToLearn              several steps in a row had no group to learn from
 
 Exit status on the command line: 2 for ConfigError, DataError, PluginError and SandboxError (the request was wrong), 1
-for the others (the run failed).
+for SandboxLost and the others (the run failed).
 The only argument of each is its whole message, so that it survives pickling when a worker sends it to its parent.
 """
 

@@ -44,3 +44,16 @@ def test_every_command_that_is_named_exists():
             *re.findall(r"^ *kgym ([a-z]+)\b", blocks, flags=re.MULTILINE),
         }
     assert named <= set(COMMANDS), named - set(COMMANDS)
+
+
+def test_the_tree_of_errors_has_all_of_them_under_their_bases():
+    from kgym import errors
+
+    tree = re.findall(r"([│ ]*)[├└]── (\w+)(?: \((\w+)\))?", errors.__doc__)
+    drawn, parent = {}, "KgymError"
+    for indent, name, builtin in tree:
+        drawn[name] = {parent if len(indent) > 4 else "KgymError", builtin} - {""}
+        parent = parent if len(indent) > 4 else name
+    classes = {name: cls for name, cls in vars(errors).items() if inspect.isclass(cls) and name != "KgymError"}
+    ours = {name: cls for name, cls in classes.items() if issubclass(cls, errors.KgymError)}
+    assert drawn == {name: {base.__name__ for base in cls.__bases__} for name, cls in ours.items()}

@@ -1,6 +1,6 @@
 """An environment as a Hugging Face data set: a file of JSON lines for each split and a card that names them.
 
-One row: {"id": "aime/train/gcd/2/17", "prompt": [{"role": "user", "content": "..."}], "question": "...", "answer":
+One row: {"id": "aime/train/gcd/d2/17", "prompt": [{"role": "user", "content": "..."}], "question": "...", "answer":
 "12", ...}; see `kgym.bridges.export_rows`.
 """
 

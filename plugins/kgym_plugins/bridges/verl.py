@@ -1,7 +1,7 @@
 """An environment for verl: Parquet files in the form of its `RLHFDataset`, and a module with the reward function.
 
 One row: {"data_source": "kgym/aime-v1", "prompt": [{"role": "user", "content": "..."}], "ability": "number theory",
-"reward_model": {"style": "rule", "ground_truth": "12"}, "extra_info": {"id": "aime/train/gcd/2/17", "index": 17,
+"reward_model": {"style": "rule", "ground_truth": "12"}, "extra_info": {"id": "aime/train/gcd/d2/17", "index": 17,
 "kgym": "{...}", ...}}
 """
 
