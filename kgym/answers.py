@@ -48,6 +48,9 @@ _INTEGER = re.compile(rf"([+-]?)\s*([0-9]+|[0-9]{{1,3}}(?:{_SEPARATOR}[0-9]{{3}}
 _PLAIN = str.maketrans("０１２３４５６７８９＋－，．−", "0123456789+-,.-")
 
 
+_FENCE = re.compile(r"(\s*(?:(?:[-*+]|[0-9]{1,9}[.)])\s+)?)(`{3,})([^`]*)")
+"""A line that opens a block, possibly the first line of an item of a list."""
+
 _STRAY = 500
 """Characters at the end of a text in which closing marks may be left over."""
 
@@ -135,6 +138,37 @@ def find_boxes(text: str) -> list[Box]:
     return [
         Box(start, None if end is None else text[inside:end]) for start, inside, end in sorted(spans, key=itemgetter(0))
     ]
+
+
+class Fence(NamedTuple):
+    """A fenced block of Markdown."""
+
+    info: str
+    """What follows the backquotes that open it: `python`."""
+    content: str | None
+    """Its lines, without the indentation of the backquotes that open it; None if it is never closed."""
+
+
+def find_fences(text: str) -> list[Fence]:
+    r"""Return the blocks between lines of three or more backquotes, as in Markdown.
+
+    >>> find_fences("1.  ```py\n    if x:\n        y\n    ```\n```x``` is inline\n````\n```\n````")
+    [Fence(info='py', content='if x:\n    y'), Fence(info='', content='```')]
+    """
+    found = []
+    lines: list[str] | None = None
+    indent = ticks = info = ""
+    for line in text.replace("\r\n", "\n").split("\n"):  # other ends of lines, such as U+2028, are the block's
+        mark = line.strip()
+        if lines is None and (opened := _FENCE.fullmatch(line)):
+            lines, (before, ticks, info) = [], opened.groups()
+            indent = re.sub(r"\S", " ", before)
+        elif lines is not None and mark.startswith(ticks) and not mark.strip("`"):
+            found.append(Fence(info.strip(), "\n".join(lines)))
+            lines = None
+        elif lines is not None:
+            lines.append(line.removeprefix(indent))
+    return found if lines is None else [*found, Fence(info.strip(), None)]
 
 
 def integer_form(content: str) -> str | None:

@@ -64,6 +64,27 @@ def test_an_answer_without_a_program():
         assert (found.label, found.reason) == ("no_answer", "no_program"), response
 
 
+@pytest.mark.parametrize(
+    "response",
+    [
+        "```x``` is the variable.\n```python\nprint(5)\n```",
+        "````python\nprint(5)\n````",
+        "1. So:\n   ```python\n   if 1:\n       print(5)\n   ```",
+        "- ```python\n  print(5)\n  ```",
+        "```Python 3\nprint(5)\n```",
+        "```python3.11\nprint(5)\n```",
+        '```python title="a.py"\nprint(5)\n```',
+        "``` {.python}\nprint(5)\n```",
+        "```python\r\nprint(5)\r\n```\r\n",
+        "```python\nprint(5 if len('\u2028') == 1 else 6)\n```",
+    ],
+)
+def test_blocks_as_models_write_them(response):
+    assert verdict(SUM, response, fenced=False, max_cases=1).label == "correct"
+    other = response.replace("python", "text").replace("Python", "Text")
+    assert verdict(SUM, other, fenced=False).label == "no_answer"
+
+
 def test_the_last_program_after_the_reasoning_counts():
     response = (
         "<think>\n```python\nprint(1)\n```\n</think>\n```\nprint(2)\n```\n~\n"
@@ -123,6 +144,54 @@ TOTAL = "def total(xs):\n    return sum(xs), {x for x in xs if x < 2}"
 def test_statements_of_a_test_run_where_the_program_cannot_see_them(source, label):
     gold = Cases("asserts", ((HUMAN, None),), function="total", time_s=1).gold()
     assert verdict(gold, source).label == label
+
+
+@pytest.mark.parametrize(
+    ("statements", "source"),
+    [
+        ("import math\nassert math.isnan(f(1))", "def f(x): return float('nan')"),
+        ("assert f(float('nan')) is f([1, float('-inf')]) is True", "def f(x): return x != x or x[1] < 0"),
+        ("assert f(5000) == 10**5000 and f(3) == 1000", "def f(x): return 10**x"),
+        ("assert f(1) == frozenset({1, 2})", "def f(x): return frozenset({1, 2})"),
+    ],
+)
+def test_values_that_have_no_literal_are_sent_between_statements_and_program(statements, source):
+    gold = Cases("asserts", ((statements, None),), function="f").gold()
+    assert verdict(gold, source).label == "correct"
+    assert verdict(gold, "def f(x): return 7").label == "wrong"
+
+
+def test_a_program_cannot_end_a_loop_of_the_statements():
+    loop = "for found, wanted in zip(map(f, [1, 2]), [2, 3]):\n    assert found == wanted"
+    gold = Cases("asserts", ((loop, None),), function="f").gold()
+    assert verdict(gold, "def f(x): return x + 1").label == "correct"
+    assert verdict(gold, "def f(x): raise StopIteration").label == "wrong"
+
+
+def test_a_result_that_leaves_a_name_of_the_statements_unset_is_wrong():
+    for indent, call in (("", ""), ("    ", "def check(f):\n")):
+        lines = ("for x in f(1):", "    last = x", "assert last == 3")
+        gold = Cases("asserts", ((call + "\n".join(indent + line for line in lines), None),), function="f").gold()
+        assert verdict(gold, "def f(x): return [3]").label == "correct"
+        assert verdict(gold, "def f(x): return []").label == "wrong"
+
+
+def test_nan_is_the_result_where_it_is_expected():
+    gold = Cases("call", (([1], [float("nan")]),), function="f").gold()
+    assert verdict(gold, "def f(x): return [float('nan')]").label == "correct"
+    assert verdict(gold, "def f(x): return [1.0]").label == "wrong"
+
+
+@pytest.mark.parametrize("kind", ["call", "asserts", "stdin"])
+def test_a_program_may_import_from_the_future_after_the_source_before_it(kind):
+    case = {"call": ([4], 2), "asserts": ("assert f(4) == 2", None), "stdin": ("", "2\n")}[kind]
+    gold = Cases(kind, (case,), function="" if kind == "stdin" else "f", before="import math").gold()
+    source = '"""Roots."""\nfrom __future__ import annotations\ndef f(x: unknown): return math.isqrt(x)\n'
+    assert verdict(gold, source + ("print(f(4))" if kind == "stdin" else "")).label == "correct"
+
+
+def test_builtins_of_a_program_are_a_module():
+    assert verdict(SUM, f"assert __builtins__.len([1]) == 1\n{GOOD}").label == "correct"
 
 
 def test_statements_that_expect_an_error():

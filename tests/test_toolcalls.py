@@ -37,6 +37,7 @@ SUM = Call("calculator", {"expression": "1+2"})
         ("fenced", "```\n```calculator\n1+2\n```", []),  # a block within a block of another language
         ("fenced", r"so \boxed{3}", []),
         ("fenced", '```python\r\nprint("\u2028")\r\n```', [Call("python", {"code": 'print("\u2028")'})]),
+        ("fenced", "```x``` is 1.\n1. Sum:\n   ```calculator\n   1+2\n   ```", [SUM]),
         ("fenced", "```calculator\n1+2", [BadCall("the block ```calculator is not closed by a line with ```")]),
         ("hermes", '<tool_call>\n{"name": "calculator", "arguments": {"expression": "1+2"}}\n</tool_call>', [SUM]),
         (

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from kgym.answers import find_fences
+
 MOST_CALLS = 8
 """Most calls in one turn; of more calls none are made."""
 DEEPEST = 64
@@ -113,20 +115,11 @@ class Fenced:
         """See `Format`. Blocks in other languages are not calls."""
         found: list[Call | BadCall] = []
         by_name = {tool.name: tool for tool in tools}
-        block: list[str] | None = None
-        name = ""
-        for line in text.replace("\r\n", "\n").split("\n"):  # other ends of lines, such as U+2028, are the block's
-            mark = line.strip()
-            if block is None and mark.startswith("```"):
-                block, name = [], mark.strip("`").strip()
-            elif block is not None and mark == "```":
-                if name in by_name:
-                    found.append(self._call(by_name[name], "\n".join(block)))
-                block = None
-            elif block is not None:
-                block.append(line)
-        if block is not None and name in by_name:
-            found.append(BadCall(f"the block ```{name} is not closed by a line with ```"))
+        for name, content in find_fences(text):
+            if name in by_name and content is not None:
+                found.append(self._call(by_name[name], content))
+            elif name in by_name:
+                found.append(BadCall(f"the block ```{name} is not closed by a line with ```"))
         return found
 
     @staticmethod

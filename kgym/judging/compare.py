@@ -64,7 +64,7 @@ def _same(one: Any, other: Any, close: bool) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, int | float) and isinstance(other, int | float):
-        return one == other or (close and _close(one, other))
+        return one == other or (one != one and other != other) or (close and _close(one, other))  # noqa: PLR0124  (NaN)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(_same(a, b, close) for a, b in zip(one, other, strict=True))
     if isinstance(one, dict) and isinstance(other, dict):

@@ -1,8 +1,11 @@
 """The program in a completion: the last fenced block in Python after the reasoning."""
 
-from kgym.answers import conclusion
+import re
 
-LANGUAGES = {"", "py", "python", "python3"}
+from kgym.answers import conclusion, find_fences
+
+_PYTHON = re.compile(r"[{.\s]*(?:(?:python|py)[0-9.]*(?:[\s{}:,].*)?)?", re.IGNORECASE | re.DOTALL)
+"""What may follow the backquotes: nothing, `python`, `Python 3`, `python title="a.py"`, `{.python}`."""
 
 
 def program_of(response: str) -> str | None:
@@ -14,19 +17,6 @@ def program_of(response: str) -> str | None:
     'print(2)'
     """
     said = conclusion(response)
-    if said.open:
-        return None
-    found: str | None = None
-    block: list[str] | None = None
-    language = ""
-    for line in said.text.replace("\r\n", "\n").split("\n"):  # other ends of lines, such as U+2028, are the program's
-        mark = line.strip()
-        if block is None and mark.startswith("```"):
-            block, language = [], mark.strip("`").strip().lower()
-        elif block is not None and mark == "```":
-            if language in LANGUAGES:
-                found = "\n".join(block)
-            block = None
-        elif block is not None:
-            block.append(line)
-    return found if found is not None and found.strip() else None
+    blocks = [] if said.open else find_fences(said.text)
+    found = [block.content for block in blocks if block.content is not None and _PYTHON.fullmatch(block.info)]
+    return found[-1] if found and found[-1].strip() else None

@@ -41,7 +41,7 @@ def prepared(words: list[str]) -> "tuple[CodeType, dict[str, object]]":
     path = os.path.realpath(words[1])
     sys.argv, sys.orig_argv, sys.path[0] = words[1:], words, os.path.dirname(path)
     main = type(sys)("__main__")
-    main.__dict__.update(__file__=path, __builtins__=__builtins__, __annotations__={}, __cached__=None)
+    main.__dict__.update(__file__=path, __builtins__=sys.modules["builtins"], __annotations__={}, __cached__=None)
     sys.modules["__main__"] = main
     with open(path, "rb") as file:
         return compile(file.read(), path, "exec", dont_inherit=True), main.__dict__

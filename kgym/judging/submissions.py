@@ -5,6 +5,7 @@ for finding in findings(source, cases): finding.wrong      "" for a case that it
 """
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ HARNESS = Path(__file__).with_name("harness")
 RIGHT = ""
 """Finding on a case that is passed; otherwise it is a word for what is wrong."""
 CHECKER = ProgramLimits(wall_s=60, cpu_s=20, memory_mib=1024)
+_FUTURE = re.compile(r"^from __future__ import [\w, ]+$", re.MULTILINE)
 SHOWN = 200
 """Characters of an input or an output that are shown."""
 
@@ -69,8 +71,14 @@ def program_box(source: str, cases: Cases) -> Iterator[Box]:
     """Provide a box with a program and the harness that its cases need."""
     files = {"call": ("call.py",), "asserts": ("served.py", "wire.py"), "stdin": ()}[cases.kind]
     with shared_pool().box() as box:
-        box.put({"solution.py": f"{cases.before}\n{source}" if cases.before else source, **_harness(*files)})
+        box.put({"solution.py": _joined(cases.before, source), **_harness(*files)})
         yield box
+
+
+def _joined(before: str, source: str) -> str:
+    """Return a program after the source that the problem has before it; `from __future__` has to stay at the top."""
+    future = "\n".join(_FUTURE.findall(source)) if before else ""
+    return "\n".join(filter(None, [future, before, source if not future else _FUTURE.sub("", source)]))
 
 
 def run_case(box: Box, cases: Cases, given: object) -> Finished:

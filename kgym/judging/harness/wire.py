@@ -8,6 +8,8 @@ import ast
 import socket
 
 LONGEST = 16 << 20
+LONG_BITS = 10_000
+"""Whole numbers from here on are hexadecimal: Python refuses to write and read more than 4300 decimal digits."""
 
 
 def encode(value: object) -> bytes:
@@ -17,11 +19,13 @@ def encode(value: object) -> bytes:
 
 def _text(value: object) -> str:
     kind = type(value)
-    if value is None or kind in (bool, int, str, bytes, complex):
+    if value is None or kind in (bool, str, bytes, complex):
         return repr(value)
+    if kind is int:
+        return repr(value) if value.bit_length() < LONG_BITS else hex(value)  # type: ignore[attr-defined,arg-type]
     if kind is float:
         return repr(value).replace("inf", "1e999")
-    if kind in (list, tuple, set):
+    if kind in (list, tuple, set, frozenset):  # a frozenset equals the set of its items
         items = [_text(item) for item in value]  # type: ignore[attr-defined]
         if kind is list:
             return f"[{', '.join(items)}]"
@@ -38,6 +42,14 @@ def _text(value: object) -> str:
     raise TypeError(f"a {kind.__name__} is not a plain value")
 
 
+class _Numbers(ast.NodeTransformer):
+    """Replaces the name `nan`, since no literal is NaN."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """Replace it."""
+        return ast.copy_location(ast.Constant(float("nan")), node) if node.id == "nan" else node
+
+
 def send(sock: socket.socket, *values: object) -> None:
     """Send a message."""
     data = encode(list(values))
@@ -49,7 +61,8 @@ def receive(sock: socket.socket) -> list[object]:
     size = int.from_bytes(_exactly(sock, 4), "big")
     if size > LONGEST:
         raise ValueError("a message is too long")
-    values = ast.literal_eval(_exactly(sock, size).decode("utf-8", "surrogatepass"))
+    tree = ast.parse(_exactly(sock, size).decode("utf-8", "surrogatepass"), mode="eval")
+    values = ast.literal_eval(_Numbers().visit(tree))
     if type(values) is not list:
         raise ValueError("a message is a list")
     return values
