@@ -30,6 +30,12 @@ def judged(response, gold="(14-4)+8"):
     return verdict.status, verdict.reason
 
 
+def test_digits_with_a_blank_between_them_are_not_one_number():
+    assert judged(r"\boxed{14 - 4 + 8}") == ("correct", "value")
+    for answer in ("1 4 - 4 + 8", "1~4-4+8", "14 - 4 + 8 = 1 8"):
+        assert judged(rf"\boxed{{{answer}}}") == ("no_answer", "not_expression")
+
+
 def value(expression):
     """Compute an expression by Python's own parser, exactly."""
 

@@ -42,6 +42,7 @@ _COMMANDS = (
     ("[", "("),
     ("]", ")"),
 )
+_APART = re.compile(r"(?<=[0-9])[\s~]+(?=[0-9])")
 _BLANKS = re.compile(r"\\[,;:! ]|\\quad|[\s$~]|\\[()]")
 _FRACTION = re.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}")
 _TOKENS = re.compile(r"[0-9]+|[-+*/()]")
@@ -117,7 +118,8 @@ def _compare(answer: str, wanted: Sequence[str], target: Fraction) -> tuple[Stat
 
 def _plain(text: str) -> str:
     """Return an expression rewritten in the characters of `_TOKENS`, as far as possible."""
-    text = _BLANKS.sub("", text.translate(_SPELLINGS))
+    text = _APART.sub("_", text.translate(_SPELLINGS))  # `1 4` is not 14, nor anything else
+    text = _BLANKS.sub("", text)
     for command, character in _COMMANDS:
         text = text.replace(command, character)
     for _ in range(MAX_FRACTIONS):
