@@ -1,5 +1,6 @@
 """`kgym plugins new`: the package of each kind works as it is generated, and a name that cannot work is refused."""
 
+import ast
 import importlib.util
 import json
 import sys
@@ -11,7 +12,7 @@ import yaml
 
 from doc_pages import kgym_words
 from kgym.cli.main import command_parser, main
-from kgym.cli.newplugin import KINDS, LONGEST
+from kgym.cli.newplugin import KINDS, LONGEST, package
 from kgym.registry import configure, registry
 from strangers import Stranger
 
@@ -46,6 +47,18 @@ def test_a_generated_plugin_is_loaded_and_keeps_the_contract(flag, in_tmp_path, 
     for words in map(kgym_words, lines):
         command_parser(words[0]).parse_args(words[1:])
     assert yaml.safe_load((Path(name) / ".github/workflows/test.yml").read_text())["jobs"]["test"]["steps"]
+
+
+@pytest.mark.parametrize("flag", KINDS)
+@pytest.mark.parametrize("name", ["kgym-true", "kgym-none", "kgym-task", "kgym-options", "kgym-path", "{kind}"])
+def test_a_class_has_no_name_that_the_generated_code_uses_already(name, flag, in_tmp_path):
+    for path, text in package(f"kgym-{KINDS[flag].kind}" if name == "{kind}" else name, flag).items():
+        if path.endswith(".py"):
+            bound = []
+            for node in ast.parse(text).body:
+                bound += [alias.asname or alias.name for alias in getattr(node, "names", ())]
+                bound += [node.name] if isinstance(node, ast.ClassDef) else []
+            assert len(bound) == len(set(bound)), path
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from kgym.registry import registry
 
 TEMPLATES = Path(__file__).parent / "plugin_templates"
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+NAMES = re.compile(r"\b[A-Z]\w+")
+"""Words of a template that its class must not have as its name, such as classes that the template imports."""
 LONGEST = 32
 """Most characters of a name, so that lines of the generated code stay short."""
 
@@ -108,11 +110,13 @@ def package(name: str, flag: str) -> dict[str, str]:
         block_start_string="<%",
         block_end_string="%>",
     )
+    taken = {word for source in TEMPLATES.glob(f"{flag}/*") for word in NAMES.findall(source.read_text("utf-8"))}
+    cls = "".join(part.capitalize() for part in component.split("_"))
     words = {
         "name": name,
         "module": module,
         "component": component,
-        "cls": "".join(part.capitalize() for part in component.split("_")),
+        "cls": f"My{cls}" if taken & {cls, f"{cls}Options"} or keyword.iskeyword(cls) else cls,
         "flag": flag,
         **about._asdict(),
     }
