@@ -2,7 +2,7 @@
 
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -21,7 +21,13 @@ class Options(BaseModel):
     it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+        populate_by_name=True,  # a stored configuration has the names of the fields, also of those with an alias
+    )
 
     operational: ClassVar[frozenset[str]] = frozenset()
     """Names of options that change how the work is done and not its results (timeouts, retries). An evaluation may be
@@ -95,7 +101,7 @@ def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
         errors = error.errors(include_url=False)
     unknown = [item for item in errors if item["type"] == "extra_forbidden"]
     item = (unknown or errors)[0]  # one line; an unknown key often explains the other errors
-    path = [str(part) for part in item["loc"]]
+    path = list(_keys(item["loc"], values))
     where = ".".join([key, *path] if key else path)
     if unknown:
         prefix = where.removesuffix(path[-1])
@@ -111,6 +117,20 @@ def validated(model: type[M], values: Mapping[str, Any], key: str = "") -> M:
         if not path:
             raise ConfigError(f"{where}: {text}")
     raise ConfigError(f"{where}={reprlib.repr(item['input'])}: {text}")
+
+
+def _keys(loc: Sequence[str | int], values: Any) -> Iterator[str]:
+    """Yield the parts of pydantic's location that are keys of `values`, or places in a list. The others name a type of
+    a union (`int`), where the value is neither a table nor a list that could have such a key.
+    """
+    for number, part in enumerate(loc):
+        if number and not isinstance(values, Mapping if isinstance(part, str) else Mapping | list | tuple):
+            continue
+        yield str(part)
+        try:
+            values = values[part]
+        except (LookupError, TypeError):
+            values = {}
 
 
 def conform(values: Mapping[str, Any], shape: type[T]) -> T:
@@ -136,12 +156,19 @@ def _plain(text: str) -> str:
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the field names of the model that is at `path` inside `model`."""
+    """Return the field names of the model that is at `path` inside `model`; keys of tables and places in lists lead to
+    the model of their values.
+    """
     for part in path:
-        field = model.model_fields.get(part)
-        inner = [] if field is None else [field.annotation, *get_args(field.annotation)]
-        models = [item for item in inner if isinstance(item, type) and issubclass(item, BaseModel)]
-        if not models:
+        if (field := model.model_fields.get(part)) is None:
+            continue
+        if (inner := _model_in(field.annotation)) is None:
             return []
-        model = models[0]
+        model = inner
     return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -367,9 +367,17 @@ def lacks(info: Info, record: PluginRecord) -> str:
     """Return which packages of a component are not installed, with the command that installs them; "" if none are
     missing.
     """
-    missing = [package for package in info.needs if importlib.util.find_spec(package) is None]
+    missing = [package for package in info.needs if not _found(package)]
     remedy = f"'{record.distribution}[{info.extra}]'" if info.extra and record.distribution else " ".join(missing)
     return f"{' and '.join(missing)}, which is not installed: pip install {remedy}" if missing else ""
+
+
+def _found(package: str) -> bool:
+    """Whether a package is installed; of `google.cloud` the package `google` is imported."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 # --- the process's own ------------------------------------------------------------------------------------------------

@@ -377,6 +377,14 @@ def test_a_family_without_its_package_names_it(plug, tmp_path):
         found.options("environment", "rg:countdown")
 
 
+@pytest.mark.parametrize("package", ["surely_absent.part", "json.surely_absent", "json.decoder.part"])
+def test_a_missing_part_of_a_package_is_named(package, plug, tmp_path):
+    source = f"@hookimpl\ndef kgym_components():\n    yield ShaperInfo('x', 'json:dumps', needs=({package!r},))"
+    found = make_registry(plug("parts", source), tmp=tmp_path)
+    with pytest.raises(ConfigError, match=rf"^shaper 'x' needs {package}, which is not installed: pip install"):
+        found.options("shaper", "x")
+
+
 def test_a_prefix_that_two_plugins_offer_has_to_be_chosen(plug, tmp_path):
     found = make_registry(plug("sets", FAMILY), plug("more", FAMILY), tmp=tmp_path)
     with pytest.raises(PluginError, match="family 'rg' is offered by both"):
@@ -453,10 +461,15 @@ TARGETS = """
 from kgym.options import Options
 from pydantic import Field
 
+class Part(Options):
+    size: int | float = 1
+
 class Tuned:
     class Options(Options):
         tau: float = Field(0.1, gt=0)
         names: tuple[str, ...] = ()
+        parts: dict[str, Part] = Field(default_factory=dict)
+        bound: float | tuple[int, int] = Field(1.0, alias="clip")
     def __init__(self, options, *context):
         self.options, self.context = options, context
 
@@ -505,12 +518,33 @@ def test_options_are_checked_and_completed(targets):
         ),
         ("shaper", "tuned", {"names": [3]}, ConfigError, "shapers.tuned.names.0=3: must be a valid string"),
         ("algorithm", "plain", {"tau": 1}, UnknownName, "no key named 'algo.tau'; known: none"),
+        (
+            "algorithm",
+            "tuned",
+            {"parts": {"a": {"syze": 1}}},
+            UnknownName,
+            "no key named 'algo.parts.a.syze'; did you mean 'algo.parts.a.size'?",
+        ),
+        (
+            "algorithm",
+            "tuned",
+            {"parts": {"a": {"size": []}}},
+            ConfigError,
+            "algo.parts.a.size=[]: must be a valid integer",
+        ),
+        ("algorithm", "tuned", {"bound": [1]}, ConfigError, "algo.bound=[1]: must be a valid number"),
     ],
 )
 def test_a_wrong_option_is_one_line_with_the_whole_key(targets, kind, name, values, error, *, message):
     with pytest.raises(error) as caught:
         targets.create(kind, name, values)
     assert str(caught.value) == message
+
+
+def test_an_option_with_an_alias_has_two_names(targets):
+    by_alias = targets.options("algorithm", "tuned", {"clip": 2})
+    assert targets.options("algorithm", "tuned", by_alias.model_dump()) == by_alias
+    assert by_alias.bound == 2.0
 
 
 @pytest.mark.parametrize(

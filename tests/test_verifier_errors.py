@@ -60,11 +60,17 @@ class Odd:
                 return Verdict("wrong", "part", partial=np.float32(0.5))
             case "raise":
                 raise ValueError("no idea")
+            case "panic":
+                raise Panic("index out of range")
             case "memory":
                 raise MemoryError
             case "no message":
                 raise Mute
         return Verdict("correct", "fine")
+
+
+class Panic(BaseException):
+    """As the PanicException of packages in Rust."""
 
 
 class Mute(Exception):
@@ -97,6 +103,7 @@ def verifier(request):
         ("number as reason", "unscored:bad_verdict", "returned a Verdict whose reason is 3, not a text"),
         ("raise", "unscored:error:ValueError", "raised ValueError: no idea"),
         ("exit", "unscored:error:SystemExit", "raised SystemExit"),
+        ("panic", "unscored:error:Panic", "raised Panic: index out of range"),
         ("no message", "unscored:error:Mute", "raised Mute: without a message"),
         ("memory", "unscored:memory", None),
         ("numpy partial", "wrong", None),

@@ -48,7 +48,9 @@ def judge(verifier: Verifier, items: Sequence[VerifyItem]) -> list[Judged]:
     """
     try:
         returned = _listed(verifier.verify_many(items), len(items))
-    except (Exception, SystemExit) as error:  # third-party code; a verifier that calls sys.exit must not end the run
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # third-party code; a verifier that calls sys.exit must not end the run
         if len(items) == 1:
             return [_failed(error)]
     else:
