@@ -57,8 +57,8 @@ def is_echo(shown: str, gold: str, question: str) -> bool:
 
 def _reads_as_asked(shown: str, gold: str, question: str) -> bool:
     """Whether the grammar reads the answer as it reads a formula of the question, or a part of one."""
-    tree = _tree(shown)
-    return tree is not None and bool(tree.args) and tree != _tree(gold) and tree in _asked(question)
+    tree = tree_of(shown)
+    return tree is not None and bool(tree.args) and tree != tree_of(gold) and tree in _asked(question)
 
 
 def same_formula(one: str, other: str) -> bool:
@@ -67,8 +67,8 @@ def same_formula(one: str, other: str) -> bool:
     >>> same_formula(r"x^3 + \frac1{x^3}", r"x^3+\frac{1}{x^3}"), same_formula("2 + 3", "5")
     (True, False)
     """
-    tree = _tree(one)
-    return tree is not None and tree == _tree(other)
+    tree = tree_of(one)
+    return tree is not None and tree == tree_of(other)
 
 
 @lru_cache(maxsize=1024)
@@ -77,10 +77,11 @@ def _asked(question: str) -> frozenset[Node]:
     formulas = (
         "".join(part or "" for part in match.groups()) for match in list(_FORMULA.finditer(question))[:_MOST_FORMULAS]
     )
-    return frozenset(part for formula in formulas if (tree := _tree(formula)) is not None for part in walk(tree))
+    return frozenset(part for formula in formulas if (tree := tree_of(formula)) is not None for part in walk(tree))
 
 
-def _tree(text: str) -> Node | None:
+def tree_of(text: str) -> Node | None:
+    """How the grammar reads a formula, before anything is worked out; None if it does not know it."""
     try:
         return parse(
             clean(_OPERATOR.sub(lambda match: rf"\operatorname{{{match[1]}}}" if match[1] else match[0], text))

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from kgym_plugins.verifiers.math.grammar.nodes import Sym, symbols
 from kgym_plugins.verifiers.math.numbers.exact import Undefined, exact
+from kgym_plugins.verifiers.math.phrases.named import INFINITELY_MANY
 from kgym_plugins.verifiers.math.phrases.numbers import ORDINAL_WORDS
 from kgym_plugins.verifiers.math.phrases.properties import property_of
 from kgym_plugins.verifiers.math.reading import read  # noqa: F401  (for the example)
@@ -53,6 +54,8 @@ def kind_of(text: str, value: Value) -> str:
             return "reply"
         if _WHOLE_NUMBERS.fullmatch(value.text) and "\\in" not in text:
             return "values"
+        if value.text == INFINITELY_MANY:
+            return "endless"
         return "property" if property_of(value.text) else ""
     if isinstance(value, Conditioned):
         return kind_of(text, value.value)

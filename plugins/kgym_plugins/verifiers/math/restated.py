@@ -13,11 +13,14 @@ from kgym_plugins.verifiers.math.find.extract import spoken
 from kgym_plugins.verifiers.math.find.first import first_value
 from kgym_plugins.verifiers.math.find.offered import offered
 from kgym_plugins.verifiers.math.find.only import is_known
+from kgym_plugins.verifiers.math.find.places import is_another_place
 from kgym_plugins.verifiers.math.find.sentences import after_verb, last_sentence
 from kgym_plugins.verifiers.math.grammar.nodes import symbols
+from kgym_plugins.verifiers.math.kinds import kind_of
 from kgym_plugins.verifiers.math.phrases.another import of_another
 from kgym_plugins.verifiers.math.phrases.languages import COMMA_THEREFORE, DENIED, NO_ELSEWHERE, UNSURE_ELSEWHERE
 from kgym_plugins.verifiers.math.phrases.numbers import number_from_words
+from kgym_plugins.verifiers.math.phrases.statements import NO
 from kgym_plugins.verifiers.math.phrases.units import unit_named
 from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings
 from kgym_plugins.verifiers.math.values.types import Collection, Matrix, Ordered, RealSet, Scalar, Words
@@ -46,7 +49,8 @@ _SMALL_AT_LAST = re.compile(
 _PICKING = re.compile(
     r"(?:\A|,\s+(?:so|hence|thus|therefore)\s+)(?:(?:so|hence|thus|therefore),?\s+)?"
     r"(?:we\s+(?:pick|choose|select|take)|I\s+(?:pick|choose|select)|(?:that|this)\s+leaves(?:\s+(?:only|us\s+with))?)\s+"
-    r"(?P<choice>(?:option\s+|choice\s+)?(?-i:\([A-J]\)|[A-J](?![A-Za-z])).{0,200})\Z",
+    r"(?P<choice>(?:option\s+|choice\s+)?(?-i:\([A-J]\)|[A-J](?![A-Za-z])).{0,200})\Z"
+    r"|\bis\s[^,]{1,60},\s+(?P<named>(?:option|choice)\s+(?-i:\([A-J]\)|[A-J])\.?)\Z",
     re.IGNORECASE,
 )
 _UNCERTAIN = re.compile(
@@ -76,7 +80,7 @@ def restated(item: VerifyItem, found: Extraction) -> str | None:
     for value_of in _OF_ANSWERS if found.answers else ():
         if (value := value_of(item, found)) is not None:
             return value
-    if found.rule not in ("", "bold", "conclusion", "whole"):
+    if found.rule not in _SENTENCES:
         return None
     text, problem = spoken(item.response)
     line = text[-TAIL:].rstrip().rpartition("\n")[2].strip()
@@ -88,6 +92,7 @@ def restated(item: VerifyItem, found: Extraction) -> str | None:
 
 
 _LONGEST = 500
+_SENTENCES = ("", "bold", "conclusion", "whole")
 
 
 def _of_asked_formula(item: VerifyItem, found: Extraction) -> str | None:
@@ -150,7 +155,8 @@ def _picked(item: VerifyItem, line: str) -> str | None:
     match = (
         (_PICKING.search(sentence) or _SMALL_AT_LAST.fullmatch(sentence)) if not _UNCERTAIN.search(sentence) else None
     )
-    letter = _letter(match["choice"], choices) if match else None
+    groups = match.groupdict() if match else {}
+    letter = _letter(groups.get("choice") or groups.get("named") or "", choices) if match else None
     return letter.lower() if letter and gold_answer(item.gold).strip("() .").islower() else letter
 
 
@@ -242,9 +248,6 @@ def _vector_product(item: VerifyItem, found: Extraction) -> str | None:
     )
 
 
-_OF_ANSWERS = (_vector_product, _without_constant, _scientific, _of_asked_formula, _such_that, _letters)
-
-
 def _compared(item: VerifyItem, line: str) -> str | None:
     """The relation that the last sentence states between the two things of the question."""
     gold = gold_answer(item.gold)
@@ -261,4 +264,73 @@ def _everywhere(item: VerifyItem, line: str) -> str | None:
     return of_all(line, item.question) or None
 
 
-_OF_LINES = (_picked, _of_label, _factor, _comma_concluded, _compared, _everywhere)
+_ON_DOMAIN = re.compile(
+    r"(?:.*\s)?\$(?P<formula>[^$]{3,200})\$,?\s+(?:valid\s+|defined\s+)?(?:for|with|where|when|on\s+the\s+interval|on)\s+"
+    r"(?:all\s+(?P<real>real\s+)?)?\$(?P<domain>[^$]{1,60})\$(?:,?\s+and\s+(?:zero|0|\$0\$)\s+(?:elsewhere|otherwise))?[.!]?",
+    re.IGNORECASE,
+)
+_CALLED = re.compile(r"\s*[A-Za-z](?:_\{?\w{1,3}\}?)?'?\([a-z]\)\s*=(?=[^=]+\Z)")
+_INTERVAL = re.compile(r"\s*[\[(][^\[\]()]+,[^\[\]()]+[\])]\s*")
+_ORDER = re.compile(r"[<>]|\\(?:leq?|geq?|neq?|in)(?![a-z])")
+
+
+def _on_domain(item: VerifyItem, line: str) -> str | None:
+    """A formula with the domain after it, where the gold answer is a formula: $F(x) = x/2$ for $0 < x < 2$."""
+    gold = gold_readings(item.gold)[0]
+    sentence = last_sentence(line)
+    if kind_of(item.gold, gold) != "formula" or _UNCERTAIN.search(sentence) or NO.pattern.search(sentence):
+        return None
+    match = _ON_DOMAIN.fullmatch(sentence)
+    if match is None or is_another_place(sentence, item.question):
+        return None
+    domain, formula = match["domain"], match["formula"]
+    if isinstance(gold, Scalar) and (called := _CALLED.match(formula)):
+        formula = formula[called.end() :]
+    if re.fullmatch(r"\s*[A-Za-z]\s*", domain):
+        return formula
+    if _INTERVAL.fullmatch(domain):
+        letter = re.search(r"\((?P<letter>[a-z])\)\s*=", match["formula"])
+        domain = rf"{letter['letter'] if letter else 'x'} \in {domain}"
+    return rf"{formula} \text{{ for }} {domain}" if _ORDER.search(domain) else None
+
+
+_TIMES = re.compile(r"\$?(?P<number>\d[\d,]*)\$?\s+times")
+
+
+def _asked_times(item: VerifyItem, found: Extraction) -> str | None:
+    """The number of "11 times", where the question asks how many times."""
+    match = _TIMES.fullmatch(found.answers[0]) if len(found.answers) == 1 else None
+    return (
+        match["number"]
+        if match and re.search(r"\bhow\s+(?:many\s+times|often)\b", item.question, re.IGNORECASE)
+        else None
+    )
+
+
+_SIGNED = re.compile(r"(?P<number>-?\d[\d.,]*)\s?(?P<unit>[A-Za-z]{1,4}(?:/[A-Za-z]{1,3})?)")
+
+
+def _with_unit_sign(item: VerifyItem, found: Extraction) -> str | None:
+    """A number with the sign of a unit that the question has: 17 m, where sides are given as 8 m."""
+    match = _SIGNED.fullmatch(found.answers[0]) if len(found.answers) == 1 and found.rule in _SENTENCES else None
+    if match is None or not isinstance(gold := gold_readings(item.gold)[0], Scalar) or symbols(gold.expression):
+        return None
+    used = re.search(rf"\d\s?{re.escape(match['unit'])}(?![A-Za-z^/])", item.question)
+    return (
+        rf"{match['number']} \text{{ {match['unit']}}}"
+        if used and unit_named(match["unit"].partition("/")[0])
+        else None
+    )
+
+
+_OF_ANSWERS = (
+    _asked_times,
+    _with_unit_sign,
+    _vector_product,
+    _without_constant,
+    _scientific,
+    _of_asked_formula,
+    _such_that,
+    _letters,
+)
+_OF_LINES = (_picked, _of_label, _factor, _comma_concluded, _compared, _everywhere, _on_domain)

@@ -13,6 +13,7 @@ from kgym_plugins.verifiers.math.find.only import only_new
 from kgym_plugins.verifiers.math.find.places import is_another_place
 from kgym_plugins.verifiers.math.find.sentences import last_sentence
 from kgym_plugins.verifiers.math.find.statements import Statement, stated
+from kgym_plugins.verifiers.math.find.told import told
 from kgym_plugins.verifiers.math.kinds import ORDINAL, kind_of
 from kgym_plugins.verifiers.math.limits import LimitError
 from kgym_plugins.verifiers.math.phrases.another import is_another_name, is_another_thing, of_another
@@ -169,6 +170,9 @@ def _stated_of_kind(text: str, item: VerifyItem, found: Extraction) -> str | Non
             numbered = re.search(rf"(?<![\d.]){chosen[1]}[).]\s", item.question) and gold.strip("() ").isdecimal()
             return chosen[1] if numbered else None
         said = answer_of(statement, gold, value, item.question)
+        if said is None and kind_of(gold, value) == "number" and statement.sentence:
+            told_value = told(statement.sentence, statement.formulas, text[-TAIL:], item.question)
+            said = told_value if told_value and kind_of(told_value, read(told_value)) == "number" else None
     except (LimitError, RecursionError):
         return None
     if said is not None:
@@ -327,11 +331,12 @@ def is_of_another(item: VerifyItem, found: Extraction) -> bool:
         return True
     if _has_another_unit(found.answers[0], item):
         return True
-    if found.rule not in SENTENCE_RULES:
+    if found.rule not in SENTENCE_RULES and found.rule != "statement":
         return False
     line = spoken(item.response)[0][-TAIL:].rstrip().rpartition("\n")[2]
     said = found.answers[0].strip("*$ ")
-    if (counted_thing := _COUNTED.match(said)) and is_another_thing(counted_thing[1], item.question):
+    is_stated = found.rule == "statement"
+    if (counted_thing := _COUNTED.match(said)) and is_another_thing(counted_thing[1], item.question, stated=is_stated):
         return True
     if (label := said.partition(": "))[1] and of_another(label[0], item.question):
         return True

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from kgym.types import Verdict, VerifyItem
+from kgym_plugins.verifiers.math.asked_form import is_another_form
 from kgym_plugins.verifiers.math.clean.wrappers import normal_text
 from kgym_plugins.verifiers.math.compare.choices import same_letters
 from kgym_plugins.verifiers.math.compare.compare import same, same_whole
@@ -278,6 +279,8 @@ class MathVerifier:
             if reason:
                 if reason != "choice" and _copied(item, gold, answer, shown):
                     return Verdict("wrong", "echo", shown, form)
+                if is_another_form(shown, gold_answer(item.gold), item.question):
+                    return Verdict("wrong", "different", shown, form)
                 return Verdict("correct", reason, shown, form)
         if letters := same_letters(gold_answer(item.gold), shown, item.question):
             return Verdict("correct", letters.name, shown, form)

@@ -66,6 +66,6 @@ def relation_of(text: str) -> str:
 
 def _is(said: str, asked: str, *, named: bool = False) -> bool:
     """Whether a thing is the one that was asked about; words, such as it or the sum, may stand for it."""
-    if key(said).casefold() == key(asked).casefold():
+    if key(said).rstrip(".").casefold() == key(asked).rstrip(".").casefold():
         return True
     return not named and re.fullmatch(r"(?:(?:the|this|that)\s+)?[a-z]+", said, re.IGNORECASE) is not None

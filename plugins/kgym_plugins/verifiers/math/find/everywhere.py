@@ -18,7 +18,7 @@ _EVERY = (
 )
 _STATED = (
     re.compile(
-        rf"(?P<subject>\S.{{0,200}}?)\s+(?:holds?(?:\s+true)?|(?:is|are)(?:\s+[a-z]+){{1,3}}?|works?|converges?|(?<=\$))\s*(?:for|by)\s+{_EVERY}",
+        rf"(?P<subject>\S.{{0,200}}?)(?:\s+(?:holds?(?:\s+true)?|(?:is|are)(?:\s+[a-z]+){{1,3}}?|works?|converges?)|(?<=\$))\s+(?:for|by)\s+{_EVERY}",
         re.IGNORECASE,
     ),
     re.compile(
@@ -84,6 +84,6 @@ def _kind(match: re.Match[str]) -> str:
 
 def _is_of_question(subject: str, question: str) -> bool:
     """Whether the formulas of a subject are of the question, or have a formula of the question in them."""
-    asked = [key(formula) for formula in re.findall(r"\$([^$]{2,200})\$", question)]
-    said = [key(formula) for formula in re.findall(r"\$([^$]{2,200})\$", subject)]
+    asked = [one for formula in re.findall(r"\$([^$]{1,200})\$", question) if len(one := key(formula)) > 1]
+    said = [one for formula in re.findall(r"\$([^$]{1,200})\$", subject) if len(one := key(formula)) > 1]
     return all(one in key(question) or any(other in one for other in asked) for one in said)

@@ -79,9 +79,22 @@ _MARKUP = re.compile(
 _SCRIPT = re.compile(r"<(sup|sub)>([^<>]{1,40})</\1>", re.IGNORECASE)
 
 
+_UNIT_VECTOR = r"(?:[-+−]\s?)?(?:\d[\d./]*)?\*\*[ijk]\*\*"
+_BOLD_VECTOR = re.compile(
+    rf"(?:\*\*[A-Za-z]\*\*\s*=\s*)?(?P<sum>{_UNIT_VECTOR}(?:\s?[-+−]\s?(?:\d[\d./]*)?\*\*[ijk]\*\*){{1,2}})"
+)
+
+
+def _vector(match: re.Match[str]) -> str:
+    """A sum of bold basis vectors as a formula."""
+    return "$" + re.sub(r"\*\*([ijk])\*\*", r"\\mathbf{\1}", match["sum"]).replace("−", "-") + "$"
+
+
 def _without_markup(text: str) -> str:
     """Tags of HTML that change nothing are removed near the end, if one of them is closed; powers become powers."""
     head, text = text[:-_MARKED], text[-_MARKED:]
+    if "**" in text and _BOLD_VECTOR.search(text):
+        text = _BOLD_VECTOR.sub(_vector, text)
     if "</" not in text or not re.search(
         r"</(?:b|i|p|u|strong|em|span|div|code|h[1-6]|font|center|mark|sup|sub)>", text, re.IGNORECASE
     ):

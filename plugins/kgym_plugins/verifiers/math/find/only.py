@@ -15,6 +15,7 @@ from kgym_plugins.verifiers.math.phrases.properties import is_thing
 from kgym_plugins.verifiers.math.phrases.small_words import SMALL, SMALL_ELSEWHERE
 from kgym_plugins.verifiers.math.phrases.statements import FIRST_FORMULA, FORMULA, GENERIC, NO, PRONOUNS
 from kgym_plugins.verifiers.math.phrases.units import unit_named
+from kgym_plugins.verifiers.math.tables import name_list
 
 _STEM = 5
 _COUNT = "|".join(sorted(NUMBER_WORDS - {"one", "second", "third"}, key=len, reverse=True))
@@ -106,8 +107,18 @@ def is_known(word: str, asked: str) -> bool:
     )
 
 
+_SAME = (
+    name_list("smallest least minimum minimal lowest"),
+    name_list("largest greatest biggest maximum maximal highest most"),
+    name_list("chance probability"),
+)
+"""Words that name the same."""
+
+
 def named_in(word: str, asked: str) -> bool:
     """Whether a question has a word, or one of the same stem: the expansion, if it says expand."""
+    if any(word in group and any(re.search(rf"\b{one}\b", asked) for one in group) for group in _SAME):
+        return True
     if word in _SHORT_FOR:
         return word in asked or _SHORT_FOR[word] in asked
     if not word.isascii() and len(word) > 3:

@@ -45,7 +45,9 @@ def replied(clause: str, question: str) -> str:
     ):
         return ""
     predicate = [
-        word for word in _WORD.findall(said) if word not in SMALL and word not in GENERIC and not word.isdigit()
+        word
+        for word in _WORD.findall(said)
+        if word not in SMALL and word not in GENERIC and word not in PRONOUNS and not word.isdigit()
     ]
     if not predicate or not named_in(predicate[-1], " ".join(words)):
         return ""

@@ -19,7 +19,7 @@ from kgym_plugins.verifiers.math.phrases.cues import (
     VERBS,
 )
 from kgym_plugins.verifiers.math.phrases.east_asian import is_bound, is_sentence, is_unsure, said_last
-from kgym_plugins.verifiers.math.phrases.languages import DENIED, NO_ELSEWHERE, UNSURE_ELSEWHERE
+from kgym_plugins.verifiers.math.phrases.languages import COMMA_THEREFORE, DENIED, NO_ELSEWHERE, UNSURE_ELSEWHERE
 from kgym_plugins.verifiers.math.phrases.numbers import NUMBER_WORDS
 from kgym_plugins.verifiers.math.phrases.ranges import range_of
 
@@ -30,6 +30,8 @@ _INLINE = re.compile(r"(?:\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\))")
 _FENCE = re.compile(r"\n```\w{0,20}\s*\Z")
 
 
+_THEREFORE_ELSEWHERE = re.compile(rf"[,;]\s+(?={COMMA_THEREFORE.pattern})(?![^.]*[,;]\s)", re.IGNORECASE)
+"""Before a conclusion at the end of a sentence, in other languages."""
 _ENGLISH = re.compile("|".join(f"(?:{phrase.pattern})" for phrase in CONCLUDING.phrases[:3]), re.IGNORECASE)
 
 
@@ -40,6 +42,8 @@ def concluded(text: str) -> Extraction | None:
     if not line.endswith((".", "!", "$", "*", "\\)", "]", "。", "！")) or line.endswith("..."):
         return None
     sentence = last_sentence(line)
+    if CONCLUDING.pattern.match(sentence) is None and (later := _THEREFORE_ELSEWHERE.search(sentence)):
+        sentence = sentence[later.end() :]
     match = CONCLUDING.pattern.match(sentence)
     if match is None or len(sentence) > 400 or DOUBTING.pattern.search(sentence.rstrip(".")):
         return None

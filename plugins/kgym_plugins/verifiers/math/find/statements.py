@@ -10,13 +10,13 @@ from kgym_plugins.verifiers.math.find.only import named_in
 from kgym_plugins.verifiers.math.find.places import without_place
 from kgym_plugins.verifiers.math.find.replies import replied
 from kgym_plugins.verifiers.math.find.sums import with_money, worked_out
+from kgym_plugins.verifiers.math.phrases.after_statement import BEHIND, REJECTED
 from kgym_plugins.verifiers.math.phrases.cues import DOUBTING
 from kgym_plugins.verifiers.math.phrases.numbers import number_from_words
 from kgym_plugins.verifiers.math.phrases.pieces import cases_of
 from kgym_plugins.verifiers.math.phrases.properties import is_thing
 from kgym_plugins.verifiers.math.phrases.statements import (
     ALONE,
-    BEHIND,
     CLAUSES,
     FIRST_FORMULA,
     FORMULA,
@@ -26,11 +26,11 @@ from kgym_plugins.verifiers.math.phrases.statements import (
     OBJECTIONS,
     PRONOUNS,
     REASONS,
-    REJECTED,
     SUPPOSED,
     UNSAID,
 )
 from kgym_plugins.verifiers.math.phrases.table import Table
+from kgym_plugins.verifiers.math.phrases.units import unit_named
 
 _INLINE = re.compile(
     r"`[^`\n]{1,200}`|\\\$\s?\d[\d,]*(?:\.\d+)?(?:/[a-z]+)?|\$([^$]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\)"
@@ -132,6 +132,7 @@ def stated(text: str, question: str) -> Statement | None:
         return Statement(cases, kind="pieces")
     if objection := OBJECTIONS.pattern.search(sentence):
         sentence = sentence[objection.end() :]
+    sentence = _REDUCED.sub(r"\1", sentence)
     if rejected := REJECTED.pattern.search(sentence):
         sentence = sentence[: rejected.start()]
     sentence = without_place(_THEN.sub("", sentence), tuple(formulas), question)
@@ -161,7 +162,8 @@ def stated(text: str, question: str) -> Statement | None:
         return None  # it contains this, and perhaps more
     if "none" in groups:
         return Statement("no solution", kind="none")
-    statement = replace(bare, said=groups["said"], subject=groups.get("subject") or "", alone=alone)
+    said, subject = groups.get("said") or groups.get("taken"), groups.get("subject") or groups.get("of")
+    statement = replace(bare, said=said or "", subject=subject or "", alone=alone)
     statement = replace(statement, asked=_asked_of(statement, question, concludes))
     if (more := _COMPARED.search(clause)) and more[0].casefold() not in question.casefold():
         return None  # 5 more, where it was not asked how many more
@@ -231,6 +233,10 @@ def _last_step(clause: str, formulas: list[str]) -> str:
     )
 
 
+_REDUCED = re.compile(
+    rf"{FORMULA},?\s+(?:or|i\.e\.|that\s+is|which\s+is)\s+({FORMULA})\s+in\s+(?:lowest|simplest|reduced|simplified)\s+(?:terms|form)"
+)
+"""A fraction, and the same in lowest terms."""
 _THEN = re.compile(r"\A(?:so|hence|thus|therefore|then),?\s+(?=(?:for|on|at|when|if)\s)", re.IGNORECASE)
 _CALLED = re.compile(r"[A-Za-z](?:'+|\^\{?(?:\\prime)+\}?)?\([^()]*\)")
 _AND_CALCULATED = re.compile(rf",\s+and\s+({FORMULA})\Z")
@@ -282,4 +288,7 @@ def _asked_of(statement: Statement, question: str, concludes: bool) -> bool:
     if _OPERATION.match(subject):
         return True  # tripling 54, which the question names
     words = _WORDS.findall(subject)
-    return all(word in GENERIC or word in PRONOUNS or named_in(word, asked) or is_thing(word) for word in words)
+    return all(
+        word in GENERIC or word in PRONOUNS or named_in(word, asked) or is_thing(word) or unit_named(word)
+        for word in words
+    )

@@ -33,6 +33,18 @@ ANOTHER = Table(
         "half of the cake is",
     ),
     Phrase(
+        r"\b(left|right)(?:-hand)?\s+side\b",
+        "a side of an equation",
+        "the right side is",
+        "the right answer is",
+    ),
+    Phrase(
+        r"\b(square|cube|reciprocal|inverse|half|double|negative)\s+of\s+(?:the|it|its|this|that)\b(?!\s+(?:sum|difference|product)\b)",
+        "what is made of it",
+        "the square of the radius is",
+        "the square is",
+    ),
+    Phrase(
         r"\b(?:not|n't)\s+([a-z]{3,})(?:\s+[a-z]+){0,3}\s+(?:is|are)\b",
         "what has another property",
         "the number of those that are not even is",
@@ -77,6 +89,15 @@ _ASKING = re.compile(
 _COUNTING = re.compile(r"\bhow\s+many\b|\bnumber\s+of\b", re.IGNORECASE)
 _EXTREME = re.compile(r"\b(?:smallest|largest|greatest|biggest|least|most|maximum|minimum)\b", re.IGNORECASE)
 """No number of things that are counted."""
+_PLACE_OF_EXTREME = re.compile(
+    r"\b(?:attained|reached|achieved|occurs?)\s+(?:at|when|for|if)\s*[$\\(]*\s*\Z", re.IGNORECASE
+)
+"""Before a place, which is not the value that is reached there."""
+_ASKS_PLACE = re.compile(
+    r"\b(?:where|when|which|occurs?|points?|coordinates?|location|attain\w*|reach\w*|achiev\w*|minimi[sz]\w*|maximi[sz]\w*|at\s+what|for\s+what)\b"
+    r"|(?:value|number|integer|largest|smallest|least|greatest)\s+(?:of\s+)?\$[a-z]\$",
+    re.IGNORECASE,
+)
 _WORKED_ON = re.compile(
     r"\b(?:integrat|differentiat|multiply|divid|squar|add|subtract|doubl|halv|solv)ing\s+(?:(?:the|both|its|by)\s+)?[a-z]+",
     re.IGNORECASE,
@@ -112,6 +133,8 @@ def of_another(before: str, question: str, *, places: bool = True) -> bool:
         if words and not any(_in_question(word.casefold(), asked) for word in words):
             return True
     if places and _COUNTING.search(question) and _EXTREME.search(before) and not _EXTREME.search(question):
+        return True
+    if _PLACE_OF_EXTREME.search(before) and not _ASKS_PLACE.search(question):
         return True
     before = _WORKED_ON.sub("", before)
     for group in _PATTERNS:
@@ -158,17 +181,25 @@ _HOW_MANY = re.compile(r"\bhow\s+many\s+((?:[a-z'-]+\s*){1,6})", re.IGNORECASE)
 _NO_THINGS = re.compile(r"\b(?:ways?|possibilities|outcomes?|arrangements?|choices)\b", re.IGNORECASE)
 
 
-def is_another_thing(thing: str, question: str) -> bool:
+_NO_NOUN = re.compile(r"(?:do|does|did|has|have|had|is|are|was|were|can|will|would|play|more|less)\b", re.IGNORECASE)
+
+
+def is_another_thing(thing: str, question: str, *, stated: bool = False) -> bool:
     """Whether a counted thing is one that the question names, but not the one of which it asks how many there are.
 
     >>> [is_another_thing(thing, "Of 9 cows, 3 sheep: how many animals are there?") for thing in ("sheep", "animals", "heads")]
     [True, False, False]
+
+    `stated`: a statement is known to be about what the question names, so only a thing counts that it names first.
     """
     asked = _HOW_MANY.findall(question)
     stem = thing.removesuffix("s").casefold()
     if not asked or _NO_THINGS.search(asked[-1]) or stem in asked[-1].casefold():
         return False
-    return re.search(rf"\b{re.escape(stem)}(?:s|es)?\b", question, re.IGNORECASE) is not None
+    if _NO_NOUN.match(asked[-1]):
+        return False  # how many does she have
+    before = question[: list(_HOW_MANY.finditer(question))[-1].start()]
+    return re.search(rf"\b{re.escape(stem)}(?:s|es)?\b", before if stated else question, re.IGNORECASE) is not None
 
 
 def _in_question(word: str, asked: str) -> bool:

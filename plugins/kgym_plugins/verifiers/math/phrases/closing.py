@@ -50,20 +50,27 @@ CLOSING = Table(
         "It is 5. Note: so the answer is 4.",
     ),
     Phrase(
-        rf"{_AFTER_SENTENCE}\s{{0,4}}(?:\((?=[A-Z])(?!{_CHANGES})[^()\n]{{1,120}}(?:\([^()\n]{{1,60}}\)[^()\n]{{0,120}}){{0,3}}\)|\[(?=[A-Z])(?!{_CHANGES})[^\[\]\n]{{1,300}}\])[.*]{{0,3}}\s{{0,4}}",
+        rf"{_AFTER_SENTENCE}\s{{0,4}}(?:\((?=[A-Z])(?!{_CHANGES})[^()\n]{{1,250}}(?:\([^()\n]{{1,60}}\)[^()\n]{{0,120}}){{0,3}}\)|\[(?=[A-Z])(?!{_CHANGES})[^\[\]\n]{{1,300}}\])[.*]{{0,3}}\s{{0,4}}",
         "a sentence in brackets",
         "It is 5. (With zero it would be 6.)",
         "It is 5 (with zero).",
     ),
     Phrase(
         rf"{_AFTER_SENTENCE}\s{{0,4}}(?:if|with|without|under|in|on|some|other|many|most|had)\s(?!{_CHANGES})(?!{_SAYS_AFTER_ALL})"
-        rf"(?={_WORDS}\b(?:would|'d|could|might)\b){_WORDS}[.!]?",
+        rf"(?=[^.!?;\n]{{1,200}}(?:\b(?:would|could|might)|'d)\b){_WORDS}[.!]?",
         "what another convention would give",
         "It is 5. If 0 were counted, there would be 6.",
         "It is 5. If 0 is counted, there are 6.",
     ),
     Phrase(
-        r"(?<=\$\$|\\\])\s{1,4}where\s+(?:\$[A-Za-z](?:_\{?\d\}?)?\$(?:,\s+|,?\s+and\s+)?){1,4}\s+(?:is|are)\s+(?:an?\s+)?(?:arbitrary\s+|real\s+){1,2}constants?\.?\s{0,4}",
+        rf"(?<=\w|[$)])(?:\s\((?:on|in|with|without|under|if|some|other|for)\s(?!{_CHANGES})(?=[^()\n]{{0,250}}(?:\bwould\b|'d\b))[^()\n]{{1,250}}\)"
+        rf"|;\s(?!{_CHANGES})(?!{_SAYS_AFTER_ALL})(?=[^.;\n]{{0,150}}\bwould\s+be\b){_WORDS})[.!]?",
+        "what another convention would give, in the same sentence",
+        "It is 5; with the other divisor it would be 6.",
+        "It is 5; with the other divisor it is 6.",
+    ),
+    Phrase(
+        r"(?<=\$\$|\\\])\s{1,4}where\s+(?:\$[A-Za-z](?:_\{?\d\}?)?\$(?:,\s+|,?\s+and\s+)?){1,4}\s+(?:is|are)\s+(?:an?\s+)?(?:arbitrary\s+|real\s+){1,2}constants?(?:\s\([^\n]{1,120}\))?\.?\s{0,4}",
         "which letters are arbitrary constants",
         "$$y = Ae^x$$ where $A$ is an arbitrary constant.",
         "$$y = Ae^x$$ where $A$ is 3.",
@@ -93,5 +100,5 @@ def without_closing(text: str) -> str:
         match = CLOSING.pattern.search(text, begin)
         if match is None or not re.search(r"\w", text[: match.start()]):
             break
-        text = text[: match.start()]
+        text = text[: match.start()] + ("." if match[0][:2] in (" (", "; ") else "")
     return text.rstrip()

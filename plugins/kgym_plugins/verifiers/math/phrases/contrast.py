@@ -30,7 +30,7 @@ CONTRAST = Table(
     "whole",
     Phrase(
         r"(?P<said>\S(?s:.{0,200}?))(?:\s*[,;:]|\s+[-–—])?\s+(?:rather\s+than|instead\s+of|as\s+opposed\s+to"
-        r"|in\s+place\s+of"
+        r"|in\s+place\s+of|far\s+(?:below|above|from)"
         r"|and\s+(?:certainly\s+)?not|but\s+not|not)\s+(?P<other>(?s:.+))",
         _said,
         "13 rather than 12",

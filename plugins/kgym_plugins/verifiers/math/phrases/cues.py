@@ -94,7 +94,7 @@ VERBS = Table(
     "what follows is what the sentence says that something is",
     "within",
     Phrase(
-        r"\b(?:is|are|equals|equal to|gives|yields|get|obtain|be|was|were|has|have|makes|total of|comes? to"
+        r"\b(?:is|are|equals|equal to|with probability|gives|yields|get|obtain|be|was|were|has|have|makes|total of|comes? to"
         r"|amounts? to|totals|(?:we|i)(?: would| will|'d|'ll)? (?:pick|choose|select|chose|go "
         r"with|answer)|picks|chooses|selects)\s*:?\s+",
         "English",
@@ -107,7 +107,7 @@ VERBS = Table(
 BEFORE_FORMULA = frozenset(
     name_list(
         "functions function linear form all only unique solution solutions polynomial "
-        "at the a an point points equal to exactly given by simply just then also of value number interval vector set "
+        "functions at the a an point points equal to exactly given by simply just then also of value number interval vector set "
         "matrix pair triple"
     )
 )
@@ -143,6 +143,12 @@ SUBORDINATE = Table(
         "5, 7",
     ),
     Phrase(
+        r",?\s+or\s+(?:roughly|about|approximately|around)\s+[\d.,]+(?:\s[a-z]+){0,2}(?:\s+\([^()]{1,60}\))?",
+        "the value as a decimal",
+        "$12\\pi$, or about 37.7",
+        "12 or 37.7",
+    ),
+    Phrase(
         r"\s+(?:in\s+all|in\s+total|all\s+together|altogether)", "that it is all", "200 minutes in all", "all of them"
     ),
     Phrase(
@@ -166,7 +172,7 @@ SUBORDINATE = Table(
     ),
     Phrase(
         r",?\s{1,9}(?:for|where|with)\s+(?:(?:an?|any|some|all|each|every|the|arbitrary)\s+){0,2}(?:(?:real|complex|positive|nonnegative|non-negative)\s+)?"
-        r"(?:(?:integers?|constants?|parameters?|values?\s+of)\s+\$[^$=<>]{1,12}\$|\$[^$=<>]{1,12}\$\s+(?:(?:is|being|are)\s+)?(?:an?|any)\s+"
+        r"(?:(?:integers?|constants?|parameters?|values?\s+of)\s+\$[^$=<>]{1,12}\$|\$[^$=<>]{1,12}\$\s+(?:(?:is|being|are)\s+)?(?:(?:an?|any)\s+)?"
         r"(?:arbitrary\s+|real\s+)?(?:integer|constant|number)s?)",
         "what a letter stands for",
         "$n\\pi$ for every integer $n$",
@@ -281,7 +287,7 @@ DOUBTING = Table(
         "it has to be 12",
     ),
     Phrase(
-        r"\b(?:not sure|unsure|hardly|nobody|thinks?|(?:be|to) (?:shown?|proved?) that|prove that|\Awithout the|so "
+        r"\b(?:not sure|unsure|neither [^.]{1,60} nor|hardly|nobody|thinks?|(?:be|to) (?:shown?|proved?) that|prove that|\Awithout the|so "
         r"far\Z|half of which"
         r"|to (?:consider|check|rule out|add up|examine)|still (?:has|have|needs?) to"
         r"|(?:only|just|merely|but|rough) an? (?:[a-z]+ )?(?:estimate|guess|approximation)|counted twice|which is wrong"

@@ -19,7 +19,7 @@ _LETTER = rf"(?:all\s+|every\s+|an?\s+)?(?:{_KIND}\s+{_SIGN}|{_SIGN}\s+(?:(?:is|
 _CONDITION = rf"(?:{_LETTER}|otherwise)"
 _PIECE = (
     rf"(?P<value>{_VALUE})(?:\s+[a-z]+){{0,3}}?,?\s+"
-    rf"(?:(?:if|for|when|where|whenever)\s+(?P<condition>{_LETTER})|(?P<rest>otherwise))"
+    rf"(?:(?:if|for|when|where|whenever)\s+(?P<condition>{_LETTER})|(?P<rest>otherwise|elsewhere))"
 )
 _PLAIN_PIECE = re.sub(r"\?P<\w+>", "?:", _PIECE)
 _NEXT = r"(?:\s*[,;]\s*(?:and|or|but)?|\s+(?:and|but|or))\s*(?:it\s+(?:is|equals|has)\s+|(?:is|equals)\s+)?"
@@ -39,6 +39,7 @@ PIECES = Table(
     "a sentence gives a value for each of several conditions",
     "whole",
     Phrase(
+        r"(?:in\s+(?:summary|total|short),?\s+|altogether,?\s+|(?:so|thus|hence|therefore),?\s+)?"
         r"(?:[^.!?,;:]{1,80}?\s+(?:is|are|equals|has|have|takes\s+the\s+values?|gives)\s+)?"
         rf"(?P<pieces>{_PLAIN_PIECE}(?:{_NEXT}{_PLAIN_PIECE}){{1,5}})",
         "two or more values",

@@ -20,7 +20,7 @@ CLAUSES = Table(
     "what follows is what the sentence says in the end",
     "within",
     Phrase(
-        r"(?:\A|[,;:]\s+)(?:and\s+)?(?:so|hence|thus|therefore|consequently|that\s+is|i\.e\.|namely|in\s+other\s+words|(?:this|that|which)\s+means)"
+        r"(?:\A|[,;:]\s+)(?:and\s+)?(?:so|hence|thus|therefore|consequently|that\s+is|i\.e\.|namely|meaning|in\s+other\s+words|(?:this|that|which)\s+means)"
         r"(?:\s+that)?,?\s+(?!far\b)",
         "a consequence",
         "two sides are equal, so it is isosceles",
@@ -28,10 +28,29 @@ CLAUSES = Table(
     ),
     Phrase(
         r"\A(?:with|under|by|in|using|for)\s+(?:the|this|our|that)\s+(?:[a-z]+\s+){0,2}?(?:convention|indexing|definition|numbering|notation|divisor"
-        rf"|problem|setting)(?:\s+(?:{FORMULA}|of\s+the\s+[a-z]+|used|given|stated|here|above|we\s+use|asked\s+for)){{0,3}},?\s+(?=(?:it|this|the|there|we)\b)",
+        rf"|problem|setting|case)(?:\s+(?:{FORMULA}|of\s+the\s+[a-z]+|used|given|stated|here|above|we\s+use|asked\s+for)){{0,3}},?\s+(?=(?:it|this|the|there|we)\b)",
         "a convention",
         "with the convention given here it is 5",
         "with the convention that others use it is 5",
+    ),
+    Phrase(
+        r"\A(?:with|for|using|from)\s+(?:this|that|these)\s+[a-z]+,?\s+(?=(?:the|it|we)\b)",
+        "what was found before",
+        "with this radius the area is 5",
+        "with this in mind",
+    ),
+    Phrase(
+        r"\Aby\s+the\s+(?:\S+\s+)?\S*(?:test|theorem|criterion|rule|formula)\s+(?=(?:the|this|it|we)\b)",
+        "a theorem that is used",
+        "by the ratio test the series converges",
+        "by the rules of chess it is so",
+    ),
+    Phrase(
+        r"\Ain\s+(?:component|vector|coordinate|decimal|exact|simplified|standard|scientific|polar|rectangular|factored|expanded|lowest|simplest)\s+"
+        r"(?:form|notation|terms|coordinates)s?,?\s+",
+        "a form",
+        "in component form that is 2i",
+        "in the form of a vector",
     ),
     Phrase(
         r",\s+and\s+(?=(?:with|at)\b[^,;:]{1,60}?\s(?:this|that|it)\s+(?:makes|gives|is|comes|takes)\b)"
@@ -176,7 +195,7 @@ UNSAID = Table(
     "within",
     Phrase(
         r"\b(?:either|bad|unwanted|forbidden|hardly|nobody|example|simpler|which\s+(?:is|are)\s+wrong"
-        r"|to\s+(?:be|consider|check|examine|prove|show|verify|add|subtract|divide|rule|exclude)"
+        r"|(?<!have\s)(?<!need\s)(?<!found\s)(?<!out\s)to\s+(?:be|consider|check|examine|prove|show|verify|add|subtract|divide|rule|exclude)"
         r"|wrong|incorrect\w*|false|mistak\w+|error|contradict\w*|impossible|invalid|extraneous|rejected|excluded|nonsense|absurd|cannot"
         r"|can't|never|neither|nor|without|fails?|ruled\s+out|too\s+(?:small|large|big|many|few|low|high))\b",
         "what is denied",
@@ -192,7 +211,7 @@ UNSAID = Table(
         "it is 12",
     ),
     Phrase(
-        r"\b(?:about|approximately|around|roughly|nearly|almost|up\s+to|below|above"
+        r"\b(?:about|approximately|around|roughly|nearly|almost|(?<!add\s)(?<!adds\s)up\s+to|below|above"
         r"|over(?!\s+(?:the\s+)?\w+\s+(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b)|under|near)\s+(?:the\s+|an?\s+)?"
         rf"(?=\d|\\?\$|{FORMULA}|half\b|{'|'.join(sorted(NUMBER_WORDS - {'second', 'third'}))})|(?:≈|~)",
         "an estimate or a bound right before a value",
@@ -223,7 +242,7 @@ _HAVE = (
     r"|earned|pays?|paid|costs?|weighs?|weighed|measures?|covers?|covered|averages?|averaged|writes?|wrote|types?|typed|reads?|prints?|printed"
     r"|pumps?|pumped|produces?|produced|bakes?|baked|uses?|used|eats?|ate|drinks?|drank|sells?|sold|buys?|bought|saves?|saved|spends?|spent"
     r"|scores?|scored|loses?|lost|receives?|received|carries|carried|collects?|collected|reaches|reached|obtains?|finds?|found|counts?"
-    r"|adds\s+up\s+to|comes?\s+to|amounts?\s+to|totals?|consists?\s+of|describes?|represents?|forms?|becomes?|determines?|defines?)"
+    r"|adds\s+up\s+to|comes?\s+to|leads?\s+to|amounts?\s+to|totals?|consists?\s+of|describes?|represents?|forms?|becomes?|determines?|defines?)"
 )
 _CARDINAL = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
 _ORDINAL = rf"(?:\d+(?:st|nd|rd|th)|(?:[a-z]{{3,9}}[ -]){{0,3}}(?:{ORDINAL_WORDS}))"
@@ -245,14 +264,15 @@ FRAMES = Table(
         rf"(?:only\s+)?(?:the\s+(?:value|solution|root|number|case)\s+)?(?P<said>{FORMULA}|-?\d[\d.,/]*)\s+"
         r"(?:is\s+(?:fine|valid|allowed|admissible|acceptable"
         r"|the\s+(?:only|unique)\s+(?:[a-z]+\s+)?(?:solution|root|value|possibility|choice|candidate|option|one)"
-        r"|a\s+valid\s+solution|left)|remains|works|survives|is\s+left)"
+        r"|a\s+valid\s+solution|left)|remains|works|survives|is\s+left|(?:satisf(?:y|ies)|meets?|fits?)\s+(?:the|all|both|every)\s+(?:[a-z]+\s+)?conditions?)"
         r"(?:\s+and\s+is\s+the\s+(?:smallest|largest|least|greatest|only|first)(?:\s+[a-z]+){0,3})?",
         "a value that is kept",
         "the value 4 is fine",
         "the value 4 is odd",
     ),
     Phrase(
-        rf"(?:the|this|that)\s[^,]{{1,60}},\s+(?P<said>{FORMULA}|-?\d[\d.,/]*),\s+(?:is|gives|equals|must\s+be)\s+(?P<subject>[^,]{{1,60}})",
+        rf"(?:the|this|that)\s[^,]{{1,60}},\s+(?P<said>{FORMULA}|-?\d[\d.,/]*),\s+(?:is|gives|equals|must\s+be)\s+(?P<subject>[^,]{{1,60}})"
+        rf"|(?P<of>the\s[^,]{{1,60}}),\s+(?P<taken>{FORMULA}|-?\d[\d.,/]*),\s+(?:occurs|is\s+(?:reached|attained|achieved|taken))\s+(?:at|when|for)\s+{FORMULA}",
         "a value in apposition",
         "the last remainder, 42, is the gcd",
         "the last remainder is the gcd, 42",
@@ -318,7 +338,10 @@ FRAMES = Table(
         rf"there(?:\s+(?:is|are|was|were|remains?)|'s)\s+{_GAP}{_SAID}", "there are", "there are 12 eggs", "they are 12"
     ),
     Phrase(
-        rf"{_SUBJECT}{_BE}\s+(?:called\s+|given\s+by\s+)?{_GAP}{_SAID}", "a thing is", "it's isosceles", "isosceles"
+        rf"{_SUBJECT}{_BE}\s+(?:called\s+|given\s+by\s+|found\s+to\s+be\s+)?{_GAP}{_SAID}",
+        "a thing is",
+        "it's isosceles",
+        "isosceles",
     ),
     Phrase(
         rf"{_SUBJECT}\s+{_HAVE}\s+(?:(?:it|this|that|us|me|you|him|her|them|a\s+total\s+of)\s+)?{_GAP}{_SAID}",
@@ -372,108 +395,17 @@ LABELLED = Table(
         f"the interval is {FIRST_FORMULA}",
     ),
 )
-_LETTERS = rf"{FORMULA}(?:(?:,|,?\s+and)\s*{FORMULA})*"
-_KINDS = r"(?:(?:an?|any|some|all|each|every|the|arbitrary|real|complex|integer|free|constants?|integers?|parameters?|numbers?)\s+)*"
-BEHIND = Table(
-    "remarks after what is said",
-    "what follows is not part of what is said: what its letters stand for, or that it is all",
-    "within",
-    Phrase(
-        rf",?\s+(?:for\s+(?:all\s+|any\s+|every\s+|each\s+)?(?P<letters>{_LETTERS})"
-        rf"|(?:where\s+|with\s+)?(?P<any>{_LETTERS})\s+(?:(?:is|are)\s+)?(?:an?|any)\s+(?:arbitrary\s+|real\s+)?(?:integer|constant|number)s?)\Z",
-        "letters",
-        f"x for {FIRST_FORMULA}",
-        f"x for {FIRST_FORMULA} and y",
-    ),
-    Phrase(
-        rf",?\s+(?:(?:with|where)\s+{_KINDS}|for\s+{_KINDS}(?:integers?|constants?|parameters?)\s+)(?P<given>{_LETTERS})(?:\s+(?:is|are|an?|any|arbitrary|real|complex|integers?|constants?|parameters?"
-        r"|numbers?)){0,5}\Z",
-        "letters",
-        f"x, with arbitrary constants {FIRST_FORMULA}",
-        "x, with luck",
-    ),
-    Phrase(
-        r",?\s+and\s+(?:it|this|that|they)\s+(?:indeed\s+|does\s+)?(?:works?|satisf(?:y|ies)\s+[^.;]{1,60}|checks\s+out)(?:\s*:.{1,80})?\Z",
-        "it was checked",
-        "x is the only possibility, and it works: 3, 5",
-        "x is the only possibility, and it fails",
-    ),
-    Phrase(
-        r"\s*\((?:for|if|when|where|since|as|because|with|valid\s+for|approximately|about|roughly|left|right|one|both|from|this|see|to)\b[^()]{1,100}\)\Z"
-        r"|\s*\((?:≈|approx\.?)\s?[^()]{1,40}\)\Z",
-        "a condition or a reason in brackets",
-        "it is x (for all y)",
-        "it is x (or all y)",
-    ),
-    Phrase(
-        r",?\s+(?:in\s+all|in\s+total|altogether|all\s+together)\Z",
-        "that it is all",
-        "it has 5 sides in total",
-        "it has a total",
-    ),
-    Phrase(
-        r",\s+(?:including|counting)\s+(?:the|both|all|itself|one)\b[^,;:.\d]{1,60}\Z",
-        "what is counted too",
-        "64 subsets, including the empty set",
-        "64 subsets including the 3",
-    ),
-    Phrase(
-        r",?\s+(?:with|and)\s+(?:(?:the\s+|a\s+)?remainder\s+(?:is\s+|of\s+)?(?:0|zero)|no\s+remainder)\Z",
-        "nothing remains",
-        "it is x with remainder 0",
-        "it is x with remainder 1",
-    ),
-    Phrase(
-        rf",?\s+and\s+(?:for\s+)?(?:no\s+others?|nothing\s+else)(?:\s+(?:{FORMULA}|[a-z]+))?\Z",
-        "nothing else",
-        "for all x, and for no other x",
-        "for all x, and for others",
-    ),
-    Phrase(
-        r",\s+which\s+(?:is|are)\s+(?:indeed\s+)?(?:valid|fine|allowed|admissible|acceptable|positive|in\s+the\s+domain|as\s+(?:required|expected))\b.*\Z",
-        "it is allowed",
-        "x, which is valid because it is positive",
-        "x, which is odd",
-    ),
-    Phrase(
-        r"\s*\((?!or\b|and\b|but\b|plus\b|not\b)(?!.*\b(?:wrong|incorrect|false|mistake|error|but|however|guess|perhaps|maybe|only|if|unless|estimate"
-        rf"|about|roughly|around|twice|half|double|cannot|should|want|asked|instead|rather|actually|no|never)\b)[a-z][^()\d?{FIRST_FORMULA}-{LAST_FORMULA}]{{1,100}}\)\Z",
-        "a remark without values in brackets",
-        "it is 4 h (the size does not matter)",
-        "it is 4 h (perhaps more)",
-    ),
-)
-_REJECTED = (
-    rf"(?:(?:on|at|in|by|for|to|the|day|option|\\?[$€£])\s+){{0,3}}\\?[$€£]?(?:{FORMULA}|-?\d[\d.,]*)%?(?:\s+[a-z]+)?"
-)
-REJECTED = Table(
-    "values that are rejected",
-    "what follows is what is not meant",
-    "end",
-    Phrase(
-        rf"(?:(?<=[\d{FIRST_FORMULA}-{LAST_FORMULA}]),?\s+(?:and\s+)?not|(?<=\w),\s+(?:and\s+)?(?:certainly\s+)?not|(?<=\w)\s+and\s+not)\s+{_REJECTED}",
-        "a value after not",
-        "it is 40 mph, not 45",
-        "4 is not 5",
-    ),
-    Phrase(
-        rf"(?<=[\w{FIRST_FORMULA}-{LAST_FORMULA}]),?\s+(?:rather\s+than|instead\s+of|as\s+opposed\s+to|far\s+(?:below|above|from))\s+{_REJECTED}"
-        r"(?:\s+(?:that\s+)?(?:many|most|some)\s+[a-z]+(?:\s+(?:would|might))?\s+[a-z]+)?",
-        "a value after rather than",
-        "it costs 5 cents rather than 10",
-        "it is rather 5",
-    ),
-)
 PRONOUNS = frozenset(name_list("it this that which these those they them he she we i you there both one"))
 """Subjects that stand for what was asked."""
 GENERIC = frozenset(
     name_list(
         """
-    the a an of in on at to for and from with its his her their our my by per each every all
+    the a an of in on at over during within after to for and from with its his her their our my by per each every all
     given original whole total final full middle overall resulting required desired asked wanted average above only such
     now still then together altogether
     sum itself identity statement general coordinates interval set option choice
-    answer result value number amount solution correct product quotient difference ratio part fraction probability chance share rest
+    answer result value number amount case cases solution correct product quotient difference ratio part fraction probability chance share rest
+    problem task question exercise
     person man woman boy girl child pupil runner maximum minimum equation system inequality expression power
     """
     )
