@@ -104,6 +104,12 @@ def test_every_command_is_understood(page, line, monkeypatch):
         parser.parse_args(given.rest)
 
 
+@pytest.mark.parametrize("line", [line for _, line in LINES if re.search(r"kgym (?:sft|dpo|rm) ", line)])
+def test_a_command_that_learns_from_examples_names_them(line):
+    """Otherwise it is refused."""
+    assert re.search(r"--(?:env|data|episodes|config|resume)\b|env\.name=", line)
+
+
 AFTER = ("|", "&&", "-m", "import")
 """What may stand before `kgym` in the middle of a line."""
 

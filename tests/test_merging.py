@@ -172,3 +172,10 @@ def test_as_many_layers_as_there_are_cannot_be_kept(layers, tmp_path, capsys):
 def test_a_folder_that_is_there_is_not_written_to(tmp_path, capsys):
     assert main(["models", "cut", "nano", "--layers", "2", "--out", str(tmp_path)]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_the_command_after_a_cut_can_be_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["models", "cut", "nano", "--layers", "3", "--out", "small"]) == 0
+    command = capsys.readouterr().out.split("next        kgym ")[1]
+    assert main([*command.split(), "--dry-run"]) == 0

@@ -118,7 +118,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(found)
         return 0
-    print_table(("left out", "problems"), [(reason, str(count)) for reason, count in curated.reasons.items()])
+    if curated.reasons:
+        print_table(("left out", "problems"), [(reason, str(count)) for reason, count in curated.reasons.items()])
     say(f"{args.name}: {found['kept']} of {found['looked_at']} problems, in {path}")
     say(f"report      {found['report']}")
     say(f"next        kgym train --env data --set env.dataset={args.name} sampler=curriculum")

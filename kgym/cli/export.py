@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             {"env": export.env_id, "to": args.to, "problems": counts, "files": [args.out / name for name in files]}
         )
         return 0
-    said = ", ".join(f"{n} problems of {split}" for split, n in counts.items())
+    said = ", ".join(f"{n} problem{'s' * (n != 1)} of {split}" for split, n in counts.items())
     say(f"{export.env_id}: {said}, in {args.out} ({', '.join(files)})")
     if "README.md" in files:
         say(f"{args.out / 'README.md'} says how to use them with {args.to}")

@@ -92,5 +92,5 @@ def _cut(args: argparse.Namespace) -> int:
         print_json({"model": str(args.out), "of": args.model, "layers": args.layers, "had": had})
         return 0
     say(f"model       {args.out}, {args.layers} of the {had} layers of {args.model}")
-    say(f"next        kgym sft --model {args.out}")
+    say(f"next        kgym sft --model {args.out} --env aime")
     return 0

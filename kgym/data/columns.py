@@ -155,7 +155,7 @@ def problems_of(
                 old := found[seen]["gold"], fields["gold"]
             ):
                 raise DataError(
-                    f"{row.where}: the question of {lines[seen]} with another answer, {fields['gold']!r} instead of "
+                    f"{row.where}: has the question of {lines[seen]} with another answer, {fields['gold']!r} instead of "
                     f"{old!r}"
                 )
         except DataError as error:
