@@ -150,6 +150,8 @@ def test_turns_become_actions_without_their_reasoning(monkeypatch):
     assert plain.action_of(" ") is None
     assert by_json.action_of('{"text": "a"} no, {"text": {"deep": []}}!') == {"text": {"deep": []}}
     assert by_json.action_of("a [1]") is None
+    assert by_json.action_of(r'{"text": "\ud83d"}') is None, "servers fail on half of a surrogate pair"
+    assert by_json.action_of(r'{"text": "\ud83d\ude00"}') == {"text": "😀"}
     assert last_object("{" * 100_000) is None
 
 

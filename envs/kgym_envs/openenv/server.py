@@ -102,7 +102,11 @@ class Server:
         text = ended.text.strip()
         if ended.open or not text:
             return None
-        return last_object(text) if self.action_field == JSON else {self.action_field: text}
+        if self.action_field != JSON:
+            return {self.action_field: text}
+        found = last_object(text)
+        spelled = json.dumps(found, ensure_ascii=False)
+        return found if encodable(spelled) == spelled else None  # servers fail on half of a surrogate pair
 
     def play(self, seed: int, turns: Sequence[str]) -> "Played":
         """Reset and take the action of each turn until the environment is done.
