@@ -47,3 +47,13 @@ def test_adversarial_answers_are_many_and_none_is_right():
     cases = CASES["adversarial"]
     assert len(cases) >= 100
     assert not any(case["label"] for case in cases)
+
+
+def test_a_completion_ends_before_the_problems_that_it_poses_after_its_own():
+    posed = (
+        "Question: A bus has 30 seats and 12 are taken. How many are free?\nAnswer: 30 - 12 = 18. The answer is 18.\n\n"
+    )
+    question = "Tom has 12 cards and buys 8 more. Then he loses 5. How many cards has he?"
+    response = "Tom has 20 cards, then 15. The answer is 15.\n\n" + posed * 300
+    verdicts = MathVerifier().verify_many([VerifyItem(gold, response, question) for gold in ("15", "18")])
+    assert [verdict.status for verdict in verdicts] == ["correct", "wrong"]

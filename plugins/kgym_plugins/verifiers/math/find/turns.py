@@ -3,6 +3,7 @@ seats ...".
 """
 
 import re
+from itertools import islice
 
 _NEXT = re.compile(
     r"\n[ \t#*]{0,6}(?:(?:Human|User|Instruction|Question|Q|Problem|Exercise|Example|Task)(?:[ \t]\d{1,3})?[*]{0,2}[ \t]?[:.][*]{0,2}"
@@ -18,7 +19,10 @@ _REPLIED = re.compile(r"\?\s+(?:no|yes|so|let)\b", re.IGNORECASE)
 """A question to oneself, with its reply."""
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_TAIL = 8000
+_MOST = 40
+"""Headings of problems that are looked at."""
+_WINDOW = 4000
+"""Characters before a heading in which an answer and its numbers are looked for."""
 
 
 def first_problem(response: str, question: str) -> str:
@@ -30,15 +34,11 @@ def first_problem(response: str, question: str) -> str:
     >>> first_problem("So:\\n\\nQuestion: what is left?\\nAnswer: 3", "")
     'So:\\n\\nQuestion: what is left?\\nAnswer: 3'
     """
-    begin = max(0, len(response) - _TAIL)
-    if "\n" not in response:
-        return response
-    at = begin
-    while match := _NEXT.search(response, at):
-        before = response[: match.start()]
-        if before.strip() and "</think>" not in response[match.start() :] and _is_another(match, before, question):
-            return before
-        at = match.start() + 1
+    begin = max(response.rfind("</think>"), 0)
+    for match in islice(_NEXT.finditer(response, begin), _MOST):
+        before = response[max(begin, match.start() - _WINDOW) : match.start()]
+        if before.strip() and _is_another(match, before, question):
+            return response[: match.start()]
     return response
 
 
