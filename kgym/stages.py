@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from kgym.options import steps_of
+
 KEY = "rollout.max_tokens"
 """The key that sets the stages of a run."""
 
@@ -29,7 +31,7 @@ class Stages:
 
         Raises ValueError, naming the key, if they do not begin with the run or their steps do not rise.
         """
-        found = [(int(begin * steps) if begin < 1 else int(begin), tokens) for begin, tokens in points]
+        found = [(steps_of(begin, steps), tokens) for begin, tokens in points]
         given = f"{KEY}={[list(point) for point in points]}"
         if found and found[0][0] != 0:
             raise ValueError(

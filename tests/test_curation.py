@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kgym.cli.main import main
 from kgym.data.screening import N_WORDS, duplicates, overlaps, unfit_form, words
 from kgym.data.sources import ListedSource, data_source, save_data
-from kgym.score.curation import HARDEST, CurationConfig, balanced, level_of, screened
+from kgym.score.curation import HARDEST, CurationConfig, balanced, curate, level_of, screened
 from kgym.types import Problem
 
 
@@ -155,6 +155,19 @@ def test_a_curation_of_generated_problems_is_a_data_set_to_train_on(tmp_path, mo
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out) == first, "nothing is sampled again"
     assert main(["eval", "--bench", "data:train", "--set", "env.dataset=mine", "--problems", "4", "--json"]) == 0
+
+
+def test_a_data_set_smaller_than_the_number_of_problems_is_curated_whole(tmp_path, monkeypatch):
+    """256 problems by default, and an examination has 30: only those are sampled."""
+    source = ListedSource([Problem(f"mine/{n}", f"What is {n} + 1?", str(n + 1)) for n in range(5)], {})
+    monkeypatch.setenv("KGYM_DATA_DIR", str(tmp_path / "data"))
+    save_data("mine", source)
+    settings = {"env": "data", "env_options": {"dataset": "mine", "validation_frac": 0.0}}
+    config = CurationConfig(model="nano", samples=2, guesses=1, guess_tokens=2, **settings)
+    curated = curate(config, tmp_path / "run")
+    assert config.problems == 256
+    assert len(curated.looked_at) == 5
+    assert set(curated.rates) == {problem.id for problem in source.problems}
 
 
 def test_a_listed_source_is_saved_with_where_it_is_from(tmp_path, monkeypatch):

@@ -144,6 +144,30 @@ def test_a_list_in_json_is_unwrapped_with_a_note_and_several_answers_are_refused
     assert data_source("interval").problems[0].gold == "[1, 2]"
 
 
+def test_a_list_of_null_is_no_answer(add, tmp_path):
+    status, _, err = add("mine", write(tmp_path / "x.jsonl", [{"question": "Q", "answer": [None]}]))
+    assert status == 2
+    assert "x.jsonl line 1: no answer" in err
+    assert add("one", write(tmp_path / "y.jsonl", [{"question": "Q", "answer": [None, "5"]}]))[0] == 0
+    assert data_source("one").problems[0].gold == "5"
+
+
+@pytest.mark.parametrize("column", ["id", "subject", "question", "answer"])
+def test_half_of_a_surrogate_pair_is_refused_with_its_line(add, tmp_path, column):
+    row = {"id": "1", "question": "Q", "answer": "5", "subject": "algebra"} | {column: "\ud83d"}
+    (tmp_path / "x.jsonl").write_text(json.dumps(row) + "\n")
+    status, _, err = add("mine", tmp_path / "x.jsonl")
+    assert status == 2
+    assert "x.jsonl line 1: '\\ud83d' is half of a surrogate pair" in err
+
+
+def test_one_question_with_two_answers_of_many_digits_is_refused_with_its_line(add, tmp_path):
+    rows = [{"question": "Q", "answer": digit * 5000} for digit in "89"]  # Python converts at most 4,300 digits
+    status, _, err = add("mine", write(tmp_path / "x.jsonl", rows))
+    assert status == 2
+    assert "x.jsonl line 2: the question of x.jsonl line 1 with another answer" in err
+
+
 def test_columns_may_be_named(add, tmp_path, capsys):
     rows = [{"answer": "of the author", "task": {"text": q}, "result": a} for q, a in sums()]
     file = write(tmp_path / "x.jsonl", rows)

@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kgym.board.rows import result_row
-from kgym.board.schema import RESULTS
+from kgym.board.schema import PUBLISHED, RESULTS
 from kgym.board.standings import MOST_RANKED, blocks_of, ranked_rows
 from kgym.board.table import Board, append_row, format_board, read_board
 from kgym.cli.main import main
@@ -351,6 +352,53 @@ def test_run_folders_are_also_found_beside_the_board(place, monkeypatch, tmp_pat
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     assert blocks_of(rows)[0].n_paired == 0
     assert blocks_of(rows, (Path(), place))[0].n_paired == 2
+
+
+def test_a_board_that_pandas_or_excel_saved_is_read_and_appended_to(place):
+    made = {name: evaluation(place, name, solved=20) for name in "abcd"}
+    for name in "abc":
+        append_row(place / "own.csv", made[name])
+    rows = list(csv.DictReader((place / "own.csv").read_text().splitlines()))
+    rows[1]["max_tokens"] = ""  # as of lm-evaluation-harness
+    frame = pd.DataFrame(rows).replace("", np.nan)
+    for column in ("max_tokens", "seed"):
+        frame[column] = frame[column].astype(float)
+    frame.to_csv(place / "saved.csv", index=False, encoding="utf-8-sig", lineterminator="\r\n")
+    read = read_board("saved.csv").rows
+    assert [row["max_tokens"] for row in read] == [512, None, 512]
+    assert read[0] == read_board("own.csv").rows[0]
+    assert append_row(place / "saved.csv", made["a"]) is False, "the same row"
+    assert append_row(place / "saved.csv", made["d"]) is True
+    assert [row["model"] for row in read_board("saved.csv").rows] == ["a", "b", "c", "d"]
+
+
+def test_a_figure_that_is_not_a_number_is_unknown_and_comes_last(place):
+    rows = [evaluation(place, name, solved=20) | {"run": ""} for name in "abcd"]
+    text = format_board(Board(RESULTS, [row | {"accuracy": 0.111} for row in rows]))
+    for accuracy in ("0.1", "nan", "0.9", "0.5"):
+        text = text.replace(",0.111,", f",{accuracy},", 1)
+    (place / "x.csv").write_text(text)
+    ranked = ranked_rows(read_board("x.csv").rows)
+    assert [(row["model"], row["accuracy"]) for row in ranked] == [("c", 0.9), ("d", 0.5), ("a", 0.1), ("b", None)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ({"figure": ""}, "figure is None, which is not a number of points from 0 to 100"),
+        ({"figure": "120"}, "figure is 120.0, which"),
+        ({"figure": "-3"}, "figure is -3.0, which"),
+        ({"figure": "50", "n_problems": "0"}, "n_problems is 0, which is less than 1"),
+    ],
+)
+def test_a_published_figure_without_an_interval_is_refused_with_its_line(place, capsys, cells, message):
+    row = {"schema_version": "2", "model": "m", "benchmark": "aime24", "n_problems": "30"} | cells
+    with (place / "x.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, PUBLISHED.names)
+        writer.writeheader()
+        writer.writerow(row)
+    assert main(["leaderboard", "show", "--board", "x.csv"]) == 2
+    assert f"x.csv, line 2: {message}" in capsys.readouterr().err
 
 
 def test_the_folder_of_an_evaluation_is_cut_at_a_word():

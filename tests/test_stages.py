@@ -59,6 +59,12 @@ def test_each_step_has_the_budget_of_the_last_stage_before_it():
     assert Stages().tokens(1) is None
 
 
+def test_a_share_that_floats_cannot_hold_is_still_that_share():
+    for steps, share in ((100, 0.29), (100, 0.57), (100, 0.58), (200, 0.145)):  # their products are just below
+        assert Stages.of([(0, 30), (share, 60)], steps).points[1][0] == round(share * steps)
+    assert Stages.of([(0, 30), (0.5, 60)], 7).points[1][0] == 3, "a share of no whole number is rounded down"
+
+
 @given(
     steps=st.integers(1, 40), points=st.lists(st.tuples(st.integers(0, 50), st.integers(1, 99)), min_size=1, max_size=5)
 )

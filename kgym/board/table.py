@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kgym.board.schema import RESULTS, SCHEMAS, Column, Schema
+from kgym.board.schema import PUBLISHED, RESULTS, SCHEMAS, Column, Schema
 from kgym.errors import ConfigError, DataError, RunError
 from kgym.files import locked, write_atomic
 from kgym.neutral import for_spreadsheet, from_spreadsheet
 
 Row = dict[str, Any]
+ENCODING = "utf-8-sig"
+"""Excel begins a CSV file in UTF-8 with a byte order mark."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,14 @@ def read_board(where: str) -> Board:
     package, colon, name = where.partition(":")
     if not path.exists() and colon and package.isidentifier() and name.isidentifier():
         try:
-            text = importlib.resources.files(package).joinpath(f"{name}.csv").read_text(encoding="utf-8")
+            text = importlib.resources.files(package).joinpath(f"{name}.csv").read_text(encoding=ENCODING)
         except (ModuleNotFoundError, FileNotFoundError):
             raise ConfigError(
                 f"no installed package {package!r} has a board {name!r}; give a CSV file, or kgym_boards:results"
             ) from None
         return parse_board(text, where)
     try:
-        return parse_board(path.read_text(encoding="utf-8"), where)
+        return parse_board(path.read_text(encoding=ENCODING), where)
     except FileNotFoundError:
         raise ConfigError(
             f"the board {where} does not exist; kgym eval --model nano --bench aime-style --board {where} makes one"
@@ -145,7 +147,7 @@ def _with_row(path: Path, row: Mapping[str, Any]) -> str | None:
     """
     new = format_board(Board(RESULTS, [dict(row)]))
     try:
-        old = path.read_text(encoding="utf-8")
+        old = path.read_text(encoding=ENCODING)
     except FileNotFoundError:
         return new
     except UnicodeDecodeError:
@@ -191,7 +193,17 @@ def _parse_row(schema: Schema, version: int, cells: Sequence[str], where: str) -
             raise DataError(f"{where}: {column.name} is {cell[:40]!r}, which is not of type {column.type}") from None
     if row["schema_version"] != version:
         raise DataError(f"{where}: schema version {row['schema_version']}, the columns are those of version {version}")
+    if schema is PUBLISHED:
+        _check_figure(row, where)
     return row | {"schema_version": schema.version}
+
+
+def _check_figure(row: Row, where: str) -> None:
+    """Raise DataError for a published figure that has no interval."""
+    if row["figure"] is None or not 0 <= row["figure"] <= 100:
+        raise DataError(f"{where}: figure is {row['figure']}, which is not a number of points from 0 to 100")
+    if row["n_problems"] is not None and row["n_problems"] < 1:
+        raise DataError(f"{where}: n_problems is {row['n_problems']}, which is less than 1; leave it empty if unknown")
 
 
 def _parse_cell(column: Column, cell: str) -> Any:
@@ -199,4 +211,6 @@ def _parse_cell(column: Column, cell: str) -> Any:
         return from_spreadsheet(cell)
     if cell == "":
         return None
-    return int(cell) if column.type == "int" else float(cell)
+    if column.type == "int":
+        return int(cell.removesuffix(".0"))  # pandas writes a column of whole numbers with gaps as floats
+    return value if math.isfinite(value := float(cell)) else None  # other programs write an unknown figure as nan

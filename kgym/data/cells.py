@@ -47,7 +47,7 @@ def first_gold(row: Row, columns: Sequence[str]) -> tuple[str, bool]:
             )
         if listed:
             return listed[0].strip(), isinstance(value, str)
-        if value is not None and (text := _as_text(value, row, column, ASSISTANT)):
+        if value is not None and listed is None and (text := _as_text(value, row, column, ASSISTANT)):
             return text, False
     return "", False
 
@@ -78,13 +78,13 @@ def at(values: Mapping[str, Any], column: str) -> Any:
 
 def _listed(value: Any) -> list[str] | None:
     r"""Return the entries of a list, or of a text that is a JSON list of texts. None for anything else, since `[1, 2]`
-    may be an interval.
+    may be an interval. A null in a list is no entry.
 
     >>> _listed('["\\\\frac{1}{2}"]'), _listed("[1, 2]"), _listed("5")
     (['\\frac{1}{2}'], None, None)
     """
     if isinstance(value, list) and not any(isinstance(entry, Mapping) for entry in value):
-        return [str(entry) for entry in value]
+        return [str(entry) for entry in value if entry is not None]
     if not isinstance(value, str) or value.strip()[:1] != "[":
         return None
     entries = _parsed(value)

@@ -226,18 +226,19 @@ def _fields(row: Row, columns: Columns, max_answer: int | None) -> tuple[dict[st
                 "requires"
             )
         gold = digits
+    name, subject = first_text(row, ID), first_text(row, SUBJECT)
     try:
-        f"{question}{gold}{solution}".encode()
+        f"{name}{question}{gold}{solution}{subject}".encode()
     except UnicodeEncodeError as error:
         raise DataError(
             f"{row.where}: {error.object[error.start]!r} is half of a surrogate pair, not a character"
         ) from None
     fields = {
-        "id": first_text(row, ID),
+        "id": name,
         "question": question,
         "gold": gold.strip(),
         "level": _level(first_text(row, LEVEL)),
-        "subject": first_text(row, SUBJECT),
+        "subject": subject,
         "solution": solution,
         "year": year_of(row.values) or 0,
     }
@@ -276,7 +277,7 @@ def last_box(text: str) -> str:
 
 def same_gold(one: str, other: str) -> bool:
     """Whether two gold answers are the same text, or the same whole number with other leading zeros."""
-    return one == other or (one.isdecimal() and other.isdecimal() and int(one) == int(other))
+    return one == other or (one.isdecimal() and other.isdecimal() and one.lstrip("0") == other.lstrip("0"))
 
 
 def _level(text: str) -> int:

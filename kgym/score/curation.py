@@ -108,12 +108,15 @@ def curate(config: CurationConfig, folder: Path, listener: Listener | None = Non
             config,
             folder / "guesses",
             listener,
+            problems=n,
             samples=config.guesses,
             max_tokens=config.guess_tokens,
             prompt=GUESS_PROMPT,
         )
         dropped |= {id_: "guessed" for id_, score in guessed.items() if score > 0 and id_ not in dropped}
-    rates = _scores(config, folder / "rates", listener, samples=config.samples, temperature=config.temperature)
+    rates = _scores(
+        config, folder / "rates", listener, problems=n, samples=config.samples, temperature=config.temperature
+    )
     for problem in problems:
         if problem.id not in rates:
             dropped.setdefault(problem.id, "not scored")
@@ -180,7 +183,6 @@ def _scores(config: CurationConfig, run: Path, listener: Listener | None, **aske
     evaluation = EvalConfig(
         model=config.model,
         benches=(bench,),
-        problems=config.problems,
         seed=config.seed,
         env=env,
         engine=config.engine,
