@@ -15,7 +15,7 @@ from pathlib import Path
 from kgym.errors import ConfigError
 
 LEFTOVER = re.compile(
-    r"\.(?:manifest\.json|metrics\.jsonl|summary\.json|results\.json|(?:step|part)-\d+\.(?:json|parquet))\.\d+\.tmp"
+    r"\.(?:manifest\.json|metrics\.jsonl|summary\.json|results\.json|usage\.json|(?:step|part)-\d+\.(?:json|parquet))\.\d+\.tmp"
     r"|\.step-\d+(?:\.old)?\.tmp",
     re.ASCII,
 )

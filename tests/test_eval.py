@@ -322,6 +322,14 @@ def test_another_request_in_the_same_folder_is_refused(place, capsys):
     run_json(capsys, *COMMAND, "--run", "run", "--samples", "5")  # a larger k is the same request
 
 
+def test_completions_without_a_manifest_are_refused(place, capsys):
+    """They may be of another model or seed, and counted as if they were of this one."""
+    (place / "own" / "samples").mkdir(parents=True)
+    (place / "own" / "samples" / "part-00000.parquet").touch()
+    assert main([*COMMAND, "--run", "own"]) == 2
+    assert "own is not empty and contains no evaluation" in capsys.readouterr().err
+
+
 def test_other_weights_in_the_same_folder_are_refused(place, capsys):
     run_json(capsys, *COMMAND, "--run", "run")
     (place / "model" / "model.safetensors").write_bytes(b"trained since")

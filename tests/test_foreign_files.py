@@ -219,7 +219,12 @@ def test_half_written_files_are_removed_at_the_next_start(copy, runs):
     left += ["eval/.step-00001.json.1.tmp"]
     for name in left:
         (run / name).write_text("half")
-    for name in (".results.json.1.tmp", ".manifest.json.1.tmp", "samples/.part-00000.parquet.1.tmp"):
+    for name in (
+        ".results.json.1.tmp",
+        ".manifest.json.1.tmp",
+        ".usage.json.1.tmp",
+        "samples/.part-00000.parquet.1.tmp",
+    ):
         (scored / name).write_text("half")
     for name in (".step-3.tmp", ".step-1.old.tmp"):
         (run / "checkpoints" / name).mkdir()

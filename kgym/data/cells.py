@@ -78,7 +78,7 @@ def at(values: Mapping[str, Any], column: str) -> Any:
 
 def _listed(value: Any) -> list[str] | None:
     r"""Return the entries of a list, or of a text that is a JSON list of texts. None for anything else, since `[1, 2]`
-    may be an interval. A null in a list is no entry.
+    may be an interval. A null in a list does not count.
 
     >>> _listed('["\\\\frac{1}{2}"]'), _listed("[1, 2]"), _listed("5")
     (['\\frac{1}{2}'], None, None)

@@ -52,7 +52,10 @@ class EvalFolder:
                 f"{self.path} cannot be a run folder: it, or one of its parents, is a file; choose another with --run"
             ) from None
         except FileNotFoundError:
-            if any(child.name != "samples" and not child.name.startswith(".") for child in self._children()):
+            strange = (
+                child for child in self._children() if child.name != "samples" and not child.name.startswith(".")
+            )
+            if any(strange) or self._parts():  # completions of an unknown evaluation
                 raise ConfigError(
                     f"{self.path} is not empty and contains no evaluation; choose another folder with --run"
                 ) from None
