@@ -1,6 +1,5 @@
 """The base of every component's options: a pydantic model whose field docstrings are the help text."""
 
-import math
 import re
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kgym.errors import ConfigError, UnknownName
+from kgym.stages import steps_of
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -75,15 +75,6 @@ def for_run(options: M, steps: int) -> M:
     """
     counts = {name: steps_of(value, steps) for name, value in run_steps(options).items() if value < 1}
     return options.model_copy(update=counts) if counts else options
-
-
-def steps_of(value: float, steps: int) -> int:
-    """Return the number of steps that a number of steps, or a share below 1 of a run of `steps` steps, stands for.
-
-    >>> steps_of(0.29, 100), steps_of(0.5, 7), steps_of(3, 7)  # 0.29 * 100 is 28.999999999999996
-    (29, 3, 3)
-    """
-    return math.floor(round(value * steps, 9)) if value < 1 else int(value)
 
 
 LEAST_TEMPERATURE = 1e-6

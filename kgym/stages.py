@@ -6,14 +6,22 @@
 An episode keeps the budget of the step in which it began, also where it continues in later steps.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from kgym.options import steps_of
-
 KEY = "rollout.max_tokens"
 """The key that sets the stages of a run."""
+
+
+def steps_of(value: float, steps: int) -> int:
+    """Return the number of steps that a number of steps, or a share below 1 of a run of `steps` steps, stands for.
+
+    >>> steps_of(0.29, 100), steps_of(0.5, 7), steps_of(3, 7)  # 0.29 * 100 is 28.999999999999996
+    (29, 3, 3)
+    """
+    return math.floor(round(value * steps, 9)) if value < 1 else int(value)
 
 
 @dataclass(frozen=True)
