@@ -58,6 +58,8 @@ class Odd:
                 return Verdict("wrong", reason=3)
             case "numpy partial":
                 return Verdict("wrong", "part", partial=np.float32(0.5))
+            case "half a pair":
+                return Verdict("wrong", "part", answer="a\ud83d", normal="\ud83d", trace="\ud83d\ude00")
             case "raise":
                 raise ValueError("no idea")
             case "panic":
@@ -124,6 +126,13 @@ def test_what_becomes_of_it(verifier, deed, label, said, caplog):
         assert said in warnings[0]
         assert "(problem p2)" in warnings[0]
         assert label in warnings[0]
+
+
+def test_half_of_a_surrogate_pair_in_a_verdict_can_be_stored(verifier):
+    """JSON in a completion may spell it, and Parquet takes no text with it: the run would end."""
+    (verdict,) = verifier.verify_many([VerifyItem("1", "2", "half a pair", "p")])
+    assert verdict == Verdict("wrong", "part", answer="a\N{REPLACEMENT CHARACTER}", normal="\N{REPLACEMENT CHARACTER}")
+    assert verdict.trace == "😀"
 
 
 PLUGIN = """

@@ -17,6 +17,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
+from kgym.neutral import encodable
 from kgym.types import Verdict, Verifier, VerifyItem
 
 _TEXT = 500
@@ -79,13 +80,17 @@ def _checked(value: Any) -> Judged:
 
 
 def sound(value: Any) -> Verdict:
-    """Return a verdict whose fields have the declared types. Raises an error that says what is wrong."""
+    """Return a verdict whose fields have the declared types, and whose texts can be stored: half of a surrogate pair
+    becomes U+FFFD. Raises an error that says what is wrong.
+    """
     if not isinstance(value, Verdict):
         raise _BadVerdict(f"returned a {type(value).__name__} ({reprlib.repr(value)}) instead of a Verdict")
     for name, optional in (("status", False), ("reason", False), ("answer", True), ("normal", True), ("trace", False)):
         field = getattr(value, name)
         if not (isinstance(field, str) or (optional and field is None)):
             raise _BadVerdict(f"returned a Verdict whose {name} is {reprlib.repr(field)}, not a text")
+        if field is not None and (stored := encodable(field)) != field:
+            value = replace(value, **{name: stored})  # type: ignore[arg-type]  # only fields that are texts
     if value.partial is None or type(value.partial) is float:
         return value
     with contextlib.suppress(TypeError, ValueError):
