@@ -13,7 +13,8 @@ _PRIMES = re.compile(
     r"\bprime\s+factori[sz]ation\b|\bproduct\s+of\s+(?:powers\s+of\s+)?(?:its\s+)?prime", re.IGNORECASE
 )
 _FACTOR = re.compile(
-    r"\bfactor(?:i[sz]e)?\s+(?:completely\s+|out\s+|fully\s+)?(?:(?:the\s+)?(?:expression|polynomial|quadratic)\s+)?(?:\$|\\\()",
+    r"\bfactor(?:i[sz]e)?\s+(?:completely\s+|out\s+|fully\s+)?"
+    r"(?:(?:the\s+)?(?:expression|polynomial|quadratic)\s+)?(?:\$|\\\()",
     re.IGNORECASE,
 )
 _EXPAND = re.compile(r"\bexpand\b|\bmultiply\s+out\b", re.IGNORECASE)

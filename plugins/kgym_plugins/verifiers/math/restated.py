@@ -26,15 +26,16 @@ from kgym_plugins.verifiers.math.reading import gold_answer, gold_readings
 from kgym_plugins.verifiers.math.values.types import Collection, Matrix, Ordered, RealSet, Scalar, Words
 
 _ASKED_FORMULA = re.compile(
-    r"\b(?:find|compute|evaluate|calculate|determine|simplify|what\s+is)\s+(?:the\s+(?:exact\s+|numerical\s+)?value\s+of\s+)?"
+    r"\b(?:find|compute|evaluate|calculate|determine|simplify|what\s+is)\s+"
+    r"(?:the\s+(?:exact\s+|numerical\s+)?value\s+of\s+)?"
     r"(?:\$\$?(?P<dollars>[^$]{3,200})\$|\\\((?P<round>(?:(?!\\\)).){3,200})\\\))[.?]*\s*\Z",
     re.IGNORECASE,
 )
 _EQUATION = re.compile(r"\W{0,2}(?P<left>[^=<>$]{3,200}?)=(?P<right>[^=<>$]{1,100}?)[$.\s]{0,4}")
 _OPERATION = re.compile(r"[-+*/^(]|\\[a-z]")
 _SUCH_THAT = re.compile(
-    r"(?P<said>\$[^$]{1,60}\$)\s+is\s+the\s+(?:[a-z]+\s+){0,3}(?:integer|number|value|solution|root)\s+(?:such\s+that|for\s+which|satisfying)\s+"
-    r"\$(?P<condition>[^$]{3,200})\$"
+    r"(?P<said>\$[^$]{1,60}\$)\s+is\s+the\s+(?:[a-z]+\s+){0,3}(?:integer|number|value|solution|root)\s+"
+    r"(?:such\s+that|for\s+which|satisfying)\s+\$(?P<condition>[^$]{3,200})\$"
 )
 _LETTERS = re.compile(r"\(?[A-J]\)?(?:,\s?\(?[A-J]\)?){0,9}")
 _CHOICE = re.compile(
@@ -47,15 +48,15 @@ _SMALL_AT_LAST = re.compile(
     r"(?:\A|.*(?:[:,]|\b(?:is|get|choose|pick|gives|select)))\s*(?P<choice>\(?[a-j]\)\s+[^()\s][^()]{0,80})\Z"
 )
 _PICKING = re.compile(
-    r"(?:\A|,\s+(?:so|hence|thus|therefore)\s+)(?:(?:so|hence|thus|therefore),?\s+)?"
-    r"(?:we\s+(?:pick|choose|select|take)|I\s+(?:pick|choose|select)|(?:that|this)\s+leaves(?:\s+(?:only|us\s+with))?)\s+"
+    r"(?:\A|,\s+(?:so|hence|thus|therefore)\s+)(?:(?:so|hence|thus|therefore),?\s+)?(?:we\s+(?:pick|choose|select|take)"
+    r"|I\s+(?:pick|choose|select)|(?:that|this)\s+leaves(?:\s+(?:only|us\s+with))?)\s+"
     r"(?P<choice>(?:option\s+|choice\s+)?(?-i:\([A-J]\)|[A-J](?![A-Za-z])).{0,200})\Z"
     r"|\bis\s[^,]{1,60},\s+(?P<named>(?:option|choice)\s+(?-i:\([A-J]\)|[A-J])\.?)\Z",
     re.IGNORECASE,
 )
 _UNCERTAIN = re.compile(
-    r"\b(?:if|unless|might|would|could|may|maybe|perhaps|suppose|assum\w+|guess\w*|not|never|cannot|wrong\w*|tempt\w*|or)\b(?!\s+sign)(?!\s+function)"
-    r"|n't\b|\?",
+    r"\b(?:if|unless|might|would|could|may|maybe|perhaps|suppose|assum\w+|guess\w*|not|never|cannot|wrong\w*"
+    r"|tempt\w*|or)\b(?!\s+sign)(?!\s+function)|n't\b|\?",
     re.IGNORECASE,
 )
 _ROW = re.compile(r"\|\s*\*\*(?P<label>[^|*\n]{2,40})\*\*\s*\|\s*\*\*(?P<value>[^|*\n]{1,60})\*\*\s*\|")
@@ -65,7 +66,8 @@ _POINT = re.compile(
 )
 _FACTOR_ASKED = re.compile(r"\bby\s+what\s+factor\b|\bhow\s+many\s+times\b", re.IGNORECASE)
 _FACTOR = re.compile(
-    r"(?:\A|,\s+)(?:so\s+)?(?:it|the\s+(?P<thing>\w+))\s+(?:becomes|is)\s+(?P<number>\d+|[a-z]{3,9})\s+times\s+as\s+(?:large|big|great|much|many|high)[.!]*\Z",
+    r"(?:\A|,\s+)(?:so\s+)?(?:it|the\s+(?P<thing>\w+))\s+(?:becomes|is)\s+(?P<number>\d+|[a-z]{3,9})\s+"
+    r"times\s+as\s+(?:large|big|great|much|many|high)[.!]*\Z",
     re.IGNORECASE,
 )
 _THING_ASKED = re.compile(r"\bby\s+what\s+factor\s+(?:does|do|is|will|has)\s+(?:the\s+|its\s+)?(\w+)", re.IGNORECASE)
@@ -206,7 +208,8 @@ def _comma_concluded(item: VerifyItem, line: str) -> str | None:
 
 
 _POWER_OF_TEN = re.compile(
-    r"(?P<number>-?\d(?:\.\d+)?(?:[eE][+-]?\d{1,3}|\s?\\(?:times|cdot)\s?10\^(?:\d|\{-?\d{1,3}\})))\s(?P<unit>[A-Za-z]{1,4}(?:/[A-Za-z]{1,3})?)\.?"
+    r"(?P<number>-?\d(?:\.\d+)?(?:[eE][+-]?\d{1,3}|\s?\\(?:times|cdot)\s?10\^(?:\d|\{-?\d{1,3}\})))\s"
+    r"(?P<unit>[A-Za-z]{1,4}(?:/[A-Za-z]{1,3})?)\.?"
 )
 
 
@@ -265,8 +268,9 @@ def _everywhere(item: VerifyItem, line: str) -> str | None:
 
 
 _ON_DOMAIN = re.compile(
-    r"(?:.*\s)?\$(?P<formula>[^$]{3,200})\$,?\s+(?:valid\s+|defined\s+)?(?:for|with|where|when|on\s+the\s+interval|on)\s+"
-    r"(?:all\s+(?P<real>real\s+)?)?\$(?P<domain>[^$]{1,60})\$(?:,?\s+and\s+(?:zero|0|\$0\$)\s+(?:elsewhere|otherwise))?[.!]?",
+    r"(?:.*\s)?\$(?P<formula>[^$]{3,200})\$,?\s+(?:valid\s+|defined\s+)?"
+    r"(?:for|with|where|when|on\s+the\s+interval|on)\s+(?:all\s+(?P<real>real\s+)?)?\$(?P<domain>[^$]{1,60})\$"
+    r"(?:,?\s+and\s+(?:zero|0|\$0\$)\s+(?:elsewhere|otherwise))?[.!]?",
     re.IGNORECASE,
 )
 _CALLED = re.compile(r"\s*[A-Za-z](?:_\{?\w{1,3}\}?)?'?\([a-z]\)\s*=(?=[^=]+\Z)")

@@ -47,7 +47,8 @@ _CHAIN_SIGN = re.compile(r"=|\\approx|≈")
 _IN_SO_MUCH = re.compile(rf"\bin\s+(?:\d+|{'|'.join(sorted(NUMBER_WORDS))})\s+([a-z]+)", re.IGNORECASE)
 _NUMBERED = re.compile(r"(?:the\s+)?(?:option|choice)\s+\(?([1-9])\)?(?:[).:]\s.{1,60})?", re.IGNORECASE)
 _EVERY = re.compile(
-    r"(?:every|all|any|each)\s+(?P<kind>(?:[a-z-]+\s+){0,2}(?:numbers?|integers?)|real(?=\s+(?:values?|\$)))(?:\s+values?)?(?:\s+of)?(?:\s+\$[a-zA-Z]\$)?",
+    r"(?:every|all|any|each)\s+(?P<kind>(?:[a-z-]+\s+){0,2}(?:numbers?|integers?)|real(?=\s+(?:values?|\$)))"
+    r"(?:\s+values?)?(?:\s+of)?(?:\s+\$[a-zA-Z]\$)?",
     re.IGNORECASE,
 )
 _COMMA_DECIMAL = re.compile(r"(?P<whole>-?\d{1,9}),(?P<digits>\d{1,9})(?P<rest>(?:\s?[^\d\s,;]\S{0,12}){0,3})")
@@ -58,7 +59,8 @@ _NUMERAL = re.compile(
 _CUTS = re.compile(r",?\s+(?=[a-z])")
 _FORMULA_AHEAD = re.compile(rf"(?:(?!(?:to|from|than|of|not|with|at)\s)[a-z]+\s+){{0,3}}(?P<formula>{FORMULA})")
 _FORMULAS_AHEAD = re.compile(
-    rf"(?:(?!(?:to|from|than|of|not|with|at)\s)[a-z-]+\s+){{0,4}}(?P<formulas>{FORMULA}(?:(?:,|,?\s+(?:and|or))\s*{FORMULA})*)"
+    r"(?:(?!(?:to|from|than|of|not|with|at)\s)[a-z-]+\s+){0,4}"
+    rf"(?P<formulas>{FORMULA}(?:(?:,|,?\s+(?:and|or))\s*{FORMULA})*)"
 )
 _NAMED_SIDE = re.compile(r"\s*(?P<left>[^=<>]{1,80}?)\s*=(?:[^=<>]{1,200}=)*\s*(?P<right>[^=<>]{1,200})\s*")
 _COMMAND = re.compile(r"\\(?:operatorname\{)?(det|gcd|lcm|deg|dim|rank|tr|min|max)(?![A-Za-z])")
@@ -75,7 +77,8 @@ _CALLED = {
     "max": "max",
 }
 _HOW_MANY = re.compile(
-    r"how\s+many\b[^.?!]{0,40}\b(?:solutions?|roots?|zeros)\b|number\s+of\s+(?:\w+\s+){0,2}(?:solutions?|roots?|zeros)\b",
+    r"how\s+many\b[^.?!]{0,40}\b(?:solutions?|roots?|zeros)\b"
+    r"|number\s+of\s+(?:\w+\s+){0,2}(?:solutions?|roots?|zeros)\b",
     re.IGNORECASE,
 )
 _AROUND_WORDS = frozenset(name_list("with to on in at by from of that which everywhere here whose there along through"))
@@ -83,7 +86,8 @@ _DANGLING = frozenset(name_list("of the a an and or in on per each every to"))
 _NAME_BEFORE = re.compile(r"(?<![A-Za-z\\])([A-Za-z](?:_\w|_\{\w+\})?)\s*=\s*\Z")
 _BEFORE_CLAUSE = re.compile(r"\A.*(?:[.:;,!?]|\b(?:so|that|and))\s", re.DOTALL)
 _ASKED_UNIT = re.compile(
-    r"\b(?:in|how\s+many)\s+(?:\\(?:text|mathrm)\{\s*)?(?P<unit>(?!a\b|an\b|the\b|terms\b)[A-Za-z]{1,12})\b(?!\s*(?:per|/|\^|²|³|squared))",
+    r"\b(?:in|how\s+many)\s+(?:\\(?:text|mathrm)\{\s*)?"
+    r"(?P<unit>(?!a\b|an\b|the\b|terms\b)[A-Za-z]{1,12})\b(?!\s*(?:per|/|\^|²|³|squared))",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -103,7 +107,8 @@ _LAST_PART = re.compile(r",\s+(?=(?:[^\W\d_]{2,}\s+){2})([^,]{8,80})\Z")
 _COUNTED = re.compile(r"\W{0,3}\d[\d.,]*\s+([a-z]{3,})\b")
 _PER = re.compile(r"(?P<amount>\W{0,3}\d.{0,40}?)\s+(?:an?|per|each|every)\s+(?P<unit>[a-z]{3,9})\W{0,3}")
 _CONVERSION = re.compile(
-    r"\W{0,4}\d[\d.,]*\s?(?P<other>[A-Za-z]{1,9})[²³]?\s*[=≈]\s*(?P<number>\d[\d.,]*)\s?(?P<unit>[A-Za-z]{1,9})[²³]?[.!*\s]{0,4}"
+    r"\W{0,4}\d[\d.,]*\s?(?P<other>[A-Za-z]{1,9})[²³]?\s*[=≈]\s*"
+    r"(?P<number>\d[\d.,]*)\s?(?P<unit>[A-Za-z]{1,9})[²³]?[.!*\s]{0,4}"
 )
 _SHORT_NAME = 8
 _MOST_WORDS = 14

@@ -33,7 +33,8 @@ _ELLIPSIS = re.compile(r"\.\d{2,40}\.\.\Z")
 _FACTORIAL = re.compile(r"(?:(?<![A-Za-z'])[k-z]|\([^()]*(?<![A-Za-z])[k-z](?![A-Za-z])[^()]*\))\Z")
 """What is before the sign of n! and (n - 1)!, which ends no sentence; after a number it does."""
 _REMARK = re.compile(
-    r"(?<=[\w$})])\s+\((?!or\b|mod\b|and\b|base\b|in\b|not\b|if\b|but\b|unless\b|plus\b|minus\b)[a-z]{2,}\s[^()]*(?:\([^()]*\)[^()]*)*\)?\Z"
+    r"(?<=[\w$})])\s+\((?!or\b|mod\b|and\b|base\b|in\b|not\b|if\b|but\b|unless\b|plus\b|minus\b)[a-z]{2,}\s"
+    r"[^()]*(?:\([^()]*\)[^()]*)*\)?\Z"
 )
 """A remark in words, in brackets after a value; the afterthought may have taken the end of it."""
 _CLOSING = re.compile(r"(?<=\S)\*\*(?=[\s.,;:)]|\Z)")

@@ -20,9 +20,9 @@ _ASKED = re.compile(
     re.IGNORECASE,
 )
 _SAID = re.compile(
-    rf"(?:\A|.*[,:;]\s+(?:so\s+|hence\s+|thus\s+|therefore\s+)?)(?:(?:so|hence|thus|therefore|here|in\s+fact),?\s+)?(?P<one>{_THING})\s+"
-    rf"(?:is|are)\s+(?:(?:exactly|in\s+fact|actually|strictly|indeed)\s+)?(?P<relation>{_ANY})\s+(?P<other>{_THING})"
-    r"(?:,?\s+(?:as|since|because)\s.*)?[.!\s]*",
+    r"(?:\A|.*[,:;]\s+(?:so\s+|hence\s+|thus\s+|therefore\s+)?)(?:(?:so|hence|thus|therefore|here|in\s+fact),?\s+)?"
+    rf"(?P<one>{_THING})\s+(?:is|are)\s+(?:(?:exactly|in\s+fact|actually|strictly|indeed)\s+)?(?P<relation>{_ANY})\s+"
+    rf"(?P<other>{_THING})(?:,?\s+(?:as|since|because)\s.*)?[.!\s]*",
     re.IGNORECASE,
 )
 _LONGEST = 300

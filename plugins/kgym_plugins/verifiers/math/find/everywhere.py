@@ -8,8 +8,8 @@ from kgym_plugins.verifiers.math.find.candidates import TAIL, key
 from kgym_plugins.verifiers.math.find.sentences import last_sentence
 
 _KIND = (
-    r"(?:(?:real|positive|negative|non-?negative|non-?zero|even|odd|natural|whole)\s+){0,2}(?:numbers?|integers?|reals?)"
-    r"|(?:real|positive|negative|even|odd)(?=\s+(?:values?|\$))"
+    r"(?:(?:real|positive|negative|non-?negative|non-?zero|even|odd|natural|whole)\s+){0,2}"
+    r"(?:numbers?|integers?|reals?)|(?:real|positive|negative|even|odd)(?=\s+(?:values?|\$))"
 )
 _LETTER = r"(?:\$[a-zA-Z]\$|[a-zA-Z])"
 _EVERY = (
@@ -18,32 +18,37 @@ _EVERY = (
 )
 _STATED = (
     re.compile(
-        rf"(?P<subject>\S.{{0,200}}?)(?:\s+(?:holds?(?:\s+true)?|(?:is|are)(?:\s+[a-z]+){{1,3}}?|works?|converges?)|(?<=\$))\s+(?:for|by)\s+{_EVERY}",
+        r"(?P<subject>\S.{0,200}?)(?:\s+(?:holds?(?:\s+true)?|(?:is|are)(?:\s+[a-z]+){1,3}?|works?|converges?)"
+        rf"|(?<=\$))\s+(?:for|by)\s+{_EVERY}",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"(?P<subject>){_EVERY}\s+(?:is\s+a\s+solution|are\s+solutions|works?|satisf(?:y|ies)\s+(?:it|this|the\s+[a-z]+)|solves?\s+(?:it|this|the\s+[a-z]+))",
+        rf"(?P<subject>){_EVERY}\s+(?:is\s+a\s+solution|are\s+solutions|works?"
+        r"|satisf(?:y|ies)\s+(?:it|this|the\s+[a-z]+)|solves?\s+(?:it|this|the\s+[a-z]+))",
         re.IGNORECASE,
     ),
     re.compile(
-        r"(?P<subject>\S.{0,80}?)\s+is\s+defined\s+(?:on|for|over)\s+(?:the\s+(?:whole|entire)|all\s+of\s+the)\s+(?P<kind>real)\s+(?:line|axis)",
+        r"(?P<subject>\S.{0,80}?)\s+is\s+defined\s+(?:on|for|over)\s+"
+        r"(?:the\s+(?:whole|entire)|all\s+of\s+the)\s+(?P<kind>real)\s+(?:line|axis)",
         re.IGNORECASE,
     ),
 )
 _NONE = re.compile(
-    r"(?:there\s+(?:is|are)\s+)?no\s+such\s+[a-z]+(?:\s+of\s+[a-z]+)?(?:\s+exists?)?"
-    r"|there\s+(?:is|are)\s+no\s+(?:[a-z]+\s+){0,3}(?:\$[a-zA-Z]\$\s+|\$\([a-zA-Z,\s]+\)\$\s+)?(?:that|which|with|satisfying|such\s+that)\b.{0,80}"
-    r"|(?:it|this|(?:the|this)\s+(?:[a-z]+\s+){0,2}(?:equation|inequality|system|congruence))\s+(?:does\s+not|doesn't)\s+have\s+(?:any|a)\s+(?:[a-z]+\s+)?(?:solutions?|roots?)",
+    r"(?:there\s+(?:is|are)\s+)?no\s+such\s+[a-z]+(?:\s+of\s+[a-z]+)?(?:\s+exists?)?|there\s+(?:is|are)\s+no\s+"
+    r"(?:[a-z]+\s+){0,3}(?:\$[a-zA-Z]\$\s+|\$\([a-zA-Z,\s]+\)\$\s+)?(?:that|which|with|satisfying|such\s+that)\b.{0,80}"
+    r"|(?:it|this|(?:the|this)\s+(?:[a-z]+\s+){0,2}(?:equation|inequality|system|congruence))\s+"
+    r"(?:does\s+not|doesn't)\s+have\s+(?:any|a)\s+(?:[a-z]+\s+)?(?:solutions?|roots?)",
     re.IGNORECASE,
 )
 _BEGINNING = re.compile(
-    r"\A(?:(?:so|hence|thus|therefore|consequently|it\s+follows\s+that|this\s+means(?:\s+that)?|we\s+(?:see|conclude)\s+that),?\s+)+"
-    r"|\A.*[,;:]\s+(?:(?:and\s+)?(?:so|hence|thus|therefore)\s+(?:that\s+)?)(?=\S)",
+    r"\A(?:(?:so|hence|thus|therefore|consequently|it\s+follows\s+that|this\s+means(?:\s+that)?|we\s+"
+    r"(?:see|conclude)\s+that),?\s+)+|\A.*[,;:]\s+(?:(?:and\s+)?(?:so|hence|thus|therefore)\s+(?:that\s+)?)(?=\S)",
     re.IGNORECASE,
 )
 _MAIN = re.compile(r"\A.*\s(?:and|so)\s+(?=(?:every|all|any|each)\s)", re.IGNORECASE)
 _DENIED = re.compile(
-    r"\b(?:not|never|no|none|except|exception|other\s+than|only|unless|some|if|but|almost|nearly|might|may|perhaps|maybe|would|could)\b|n't\b|\?",
+    r"\b(?:not|never|no|none|except|exception|other\s+than|only|unless|some|if|but|almost"
+    r"|nearly|might|may|perhaps|maybe|would|could)\b|n't\b|\?",
     re.IGNORECASE,
 )
 _SETS = {"R": "real numbers", "Z": "integers", "N": "natural numbers"}

@@ -7,8 +7,8 @@ from kgym_plugins.verifiers.math.phrases.statements import NO, SUPPOSED
 from kgym_plugins.verifiers.math.phrases.taking_back import taken_back
 
 _FIRST = re.compile(
-    r"\s*(?P<bold>\*\*)?(?P<value>(?P<sign>\\?[$€£])?-?\d[\d,]*(?:\.\d+)?(?:/\d+)?\s?%?(?P<unit>(?:\s[a-z]{2,12}){0,2})|\$[^$=<>]{1,60}\$)(?P=bold)?"
-    r"(?:[.!]\s+(?=[A-Z])|(?P<line>\s*\n\s*)(?=[A-Z]))"
+    r"\s*(?P<bold>\*\*)?(?P<value>(?P<sign>\\?[$€£])?-?\d[\d,]*(?:\.\d+)?(?:/\d+)?\s?%?(?P<unit>(?:\s[a-z]{2,12}){0,2})"
+    r"|\$[^$=<>]{1,60}\$)(?P=bold)?(?:[.!]\s+(?=[A-Z])|(?P<line>\s*\n\s*)(?=[A-Z]))"
     r"|\s*\*\*(?P<strong>[^*\n]{1,60})\*\*[.!]?\s*\n\s*(?=[A-Z])"
 )
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")

@@ -25,7 +25,8 @@ _VALUE = re.compile(
     re.IGNORECASE,
 )
 _STEP = re.compile(
-    r"(?:\$|\\\()(?:[-+*/^(){}\d\s.,!i:]|\\(?:cdot|times|frac|dfrac|sqrt|left|right|div|lfloor|rfloor|binom|pi))+=[^<>]+?(?:\$|\\\))"
+    r"(?:\$|\\\()(?:[-+*/^(){}\d\s.,!i:]"
+    r"|\\(?:cdot|times|frac|dfrac|sqrt|left|right|div|lfloor|rfloor|binom|pi))+=[^<>]+?(?:\$|\\\))"
 )
 """An equation of numbers only: a step of a calculation."""
 _SHORT_FOR = {

@@ -8,8 +8,9 @@ from kgym_plugins.verifiers.math.find.candidates import key
 from kgym_plugins.verifiers.math.phrases.statements import FIRST_FORMULA, FORMULA
 
 _PLACE = re.compile(
-    rf"\A(?:for|on|at|when|with|if|over)\s+(?:(?:the\s+(?:interval|point|domain)|all|any|every)\s+)?(?P<place>{FORMULA}),?\s+"
-    rf"(?:then,?\s+)?(?:we\s+(?:have|get|obtain|find)\s+)?(?=(?:[a-z]{{3,20}}ing|we|the|this|that|it|there)\b|that's|it's|{FORMULA})",
+    r"\A(?:for|on|at|when|with|if|over)\s+(?:(?:the\s+(?:interval|point|domain)|all|any|every)\s+)?"
+    rf"(?P<place>{FORMULA}),?\s+(?:then,?\s+)?(?:we\s+(?:have|get|obtain|find)\s+)?"
+    rf"(?=(?:[a-z]{{3,20}}ing|we|the|this|that|it|there)\b|that's|it's|{FORMULA})",
     re.IGNORECASE,
 )
 _RELATION = re.compile(
@@ -78,7 +79,8 @@ def is_another_place(sentence: str, question: str) -> bool:
 
 _ORDER = re.compile(r"<|>|\\le|\\ge|\\in|\\ne")
 _DOMAIN_FIRST = re.compile(
-    r"(?:so\s+|hence\s+|thus\s+)?(?:for|on|when|if)\s+\$(?P<domain>[^$]{0,30}?(?<![A-Za-z\\])(?P<letter>[A-Za-z])\s*(?:[<>]|\\leq?|\\geq?|\\neq?|\\in)(?![a-z])[^$]{1,30})\$",
+    r"(?:so\s+|hence\s+|thus\s+)?(?:for|on|when|if)\s+\$(?P<domain>[^$]{0,30}?(?<![A-Za-z\\])(?P<letter>[A-Za-z])\s*"
+    r"(?:[<>]|\\leq?|\\geq?|\\neq?|\\in)(?![a-z])[^$]{1,30})\$",
     re.IGNORECASE,
 )
 

@@ -9,7 +9,8 @@ from kgym_plugins.verifiers.math.phrases.small_words import SMALL
 from kgym_plugins.verifiers.math.phrases.statements import FORMULA, GENERIC, NO, PRONOUNS
 
 _QUESTION = re.compile(
-    r"(?:\A|(?<=[.?!:,;\n])\s*)(?:is|are|was|were|does|do|did|can|could|will|would|has|have|must)\s(?P<said>[^?]{3,300})\?",
+    r"(?:\A|(?<=[.?!:,;\n])\s*)(?:is|are|was|were|does|do|did|can|could|will|would|has|have|must)\s"
+    r"(?P<said>[^?]{3,300})\?",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+")

@@ -75,14 +75,17 @@ _COUNTED = re.compile("|".join(sorted(NUMBER_WORDS - {"second", "third"})), re.I
 _REPLY = re.compile(r"yes|no|true|false", re.IGNORECASE)
 _REPLIED = re.compile(r"\W{0,4}(?:\Z|[,;:.!–—]|-\s)")
 _NUMBER = re.compile(
-    r"(?<![A-Za-z0-9.,^_{])[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?(?:\s?%)?(?![\d^_{=<>*])"
+    r"(?<![A-Za-z0-9.,^_{])[-+−]?(?:[$€£]\s?)?(?:\d{1,3}(?:,\d{3})+|\d+)"
+    r"(?:\.\d+)?(?:\s*/\s*\d+)?(?:\s?%)?(?![\d^_{=<>*])"
 )
 _NO = re.compile(r"\b(?:not?|never|cannot|neither)\b|n't\b", re.IGNORECASE)
 _DENIED_BEFORE = re.compile(
     r"(?:\bnot|\bnever|\bcannot|n't)(?:\s+(?:be|equal|exactly|simply|just))?\s+\Z", re.IGNORECASE
 )
 _OTHER = re.compile(
-    r"(?:n't|\bnot|\bnever)(?:\s+[a-z]+){0,3}\s+\Z|\b(?:outside|except|excluding|besides|other\s+than)(?:\s+(?:of|for|the|interval)){0,3}\s+\Z|\b(?:parallel|perpendicular|orthogonal)\s+to(?:\s+the)?(?:\s+[a-z]+)?\s+\Z",
+    r"(?:n't|\bnot|\bnever)(?:\s+[a-z]+){0,3}\s+\Z"
+    r"|\b(?:outside|except|excluding|besides|other\s+than)(?:\s+(?:of|for|the|interval)){0,3}\s+\Z"
+    r"|\b(?:parallel|perpendicular|orthogonal)\s+to(?:\s+the)?(?:\s+[a-z]+)?\s+\Z",
     re.IGNORECASE,
 )
 """What is before a formula that is not what is said."""
@@ -237,7 +240,8 @@ def after_verb(sentence: str) -> str:
 
 
 _CONSEQUENCE = re.compile(
-    r"[,;]\s+(?:and\s+)?(?:so|hence|thus|therefore|i\.e\.|that\s+is|or\s+equivalently)(?:\s+that)?,?\s+(?=\S)|\s(?:→|⇒|⟹|=>|->)\s+(?=[^→⇒⟹]*[=<>≤≥])",
+    r"[,;]\s+(?:and\s+)?(?:so|hence|thus|therefore|i\.e\.|that\s+is|or\s+equivalently)(?:\s+that)?,?\s+(?=\S)"
+    r"|\s(?:→|⇒|⟹|=>|->)\s+(?=[^→⇒⟹]*[=<>≤≥])",
     re.IGNORECASE,
 )
 _APPOSED = re.compile(r"(?:the|an?|its)\s[a-zA-Z' -]{3,40},\s+|[A-Z][a-z]+'s\s[a-z]+,\s+")

@@ -53,16 +53,20 @@ _CHOICE_LINE = re.compile(r"\W{0,4}(?:option|choice)\s+\(?[A-J1-9]\)?(?:[).:]\s.
 _LABEL_LINE = re.compile(r"\W{0,4}[A-Za-z$][A-Za-z -]{2,40}\$?\s?:[*_]{0,2}\s+\S.*")
 _COMPARED = re.compile(r"\b(?:more|less|fewer|extra)\b", re.IGNORECASE)
 _LETTERS_ONLY = re.compile(
-    r"\W{0,2}\s*[A-Za-z](?:_\w|_\{\w+\})?(?:\s*,\s*[A-Za-z](?:_\w|_\{\w+\})?)*(?:\s*\\in\s*\\mathbb\s*\{?[A-Z]\}?)?\s*\W{0,2}"
+    r"\W{0,2}\s*[A-Za-z](?:_\w|_\{\w+\})?(?:\s*,\s*[A-Za-z](?:_\w|_\{\w+\})?)*"
+    r"(?:\s*\\in\s*\\mathbb\s*\{?[A-Z]\}?)?\s*\W{0,2}"
 )
 _APPOSED = re.compile(r"\bnamely,?\s*\Z", re.IGNORECASE)
 _OPERATION = re.compile(
-    r"(?:re[a-z]+ing|checking|computing|calculating|evaluating|simplifying|both\s+(?:methods|ways|approaches|sides)|doubling|tripling|halving|squaring|cubing|adding|subtracting|multiplying|dividing|summing|taking"
+    r"(?:re[a-z]+ing|checking|computing|calculating|evaluating|simplifying|both\s+(?:methods|ways|approaches|sides)"
+    r"|doubling|tripling|halving|squaring|cubing|adding|subtracting|multiplying|dividing|summing|taking"
     r"|integrating|differentiating|expanding|substituting)\b",
     re.IGNORECASE,
 )
 _WORKING = re.compile(
-    r"(?:by|using|from|with|[a-z]{2,20}ing|multiply|divide|add|subtract|simplify|solve|expand|factor|square|evaluate|compute|substitute|combine)\b|.*\b(?:rule|theorem|formula|identity|method|law|result|total|finally|simplified|expansion)\Z",
+    r"(?:by|using|from|with|[a-z]{2,20}ing|multiply|divide|add|subtract"
+    r"|simplify|solve|expand|factor|square|evaluate|compute|substitute|combine)\b"
+    r"|.*\b(?:rule|theorem|formula|identity|method|law|result|total|finally|simplified|expansion)\Z",
     re.IGNORECASE,
 )
 """How a label begins that tells what is done, and not what the value is of."""
@@ -234,7 +238,8 @@ def _last_step(clause: str, formulas: list[str]) -> str:
 
 
 _REDUCED = re.compile(
-    rf"{FORMULA},?\s+(?:or|i\.e\.|that\s+is|which\s+is)\s+({FORMULA})\s+in\s+(?:lowest|simplest|reduced|simplified)\s+(?:terms|form)"
+    rf"{FORMULA},?\s+(?:or|i\.e\.|that\s+is|which\s+is)\s+({FORMULA})\s+in\s+"
+    r"(?:lowest|simplest|reduced|simplified)\s+(?:terms|form)"
 )
 """A fraction, and the same in lowest terms."""
 _THEN = re.compile(r"\A(?:so|hence|thus|therefore|then),?\s+(?=(?:for|on|at|when|if)\s)", re.IGNORECASE)

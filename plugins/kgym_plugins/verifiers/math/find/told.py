@@ -13,7 +13,8 @@ from kgym_plugins.verifiers.math.phrases.statements import FIRST_FORMULA, FORMUL
 _NUMBER = r"(?<![\w.,^])(?:\\?[$€£])?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?(?!\w*[\^_])"
 _VALUE = re.compile(rf"{FORMULA}|{_NUMBER}")
 _RESULT = re.compile(
-    r"(?:=|\b(?:is|gives|makes|leaves)(?=\s\S{1,20}\n))\s*(?:\\?[$€£])?\s?(-?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?|\\d?frac\s?\{?\d+\}?\s?\{?\d+\}?)"
+    r"(?:=|\b(?:is|gives|makes|leaves)(?=\s\S{1,20}\n))\s*(?:\\?[$€£])?\s?"
+    r"(-?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?|\\d?frac\s?\{?\d+\}?\s?\{?\d+\}?)"
 )
 _ENDED = re.compile(r"(?:\s+follows)?\s*")
 _DENIED = re.compile(
@@ -31,7 +32,8 @@ _COUNTED = re.compile(
     re.IGNORECASE,
 )
 _NAMED = re.compile(
-    r"\b(?:what(?:\s+is|'s)|find|determine|compute|calculate)\s+(?:the\s+|its\s+)(?:(?:exact|total|minimum|maximum)\s+)?(?P<name>[a-z]{2,20}(?:\s(?!of\b|for\b|in\b|if\b|to\b)[a-z]+)?)",
+    r"\b(?:what(?:\s+is|'s)|find|determine|compute|calculate)\s+(?:the\s+|its\s+)"
+    r"(?:(?:exact|total|minimum|maximum)\s+)?(?P<name>[a-z]{2,20}(?:\s(?!of\b|for\b|in\b|if\b|to\b)[a-z]+)?)",
     re.IGNORECASE,
 )
 _GENERAL = frozenset({"value", "number", "sum", "answer", "result", "total", "product", "amount", "difference"})

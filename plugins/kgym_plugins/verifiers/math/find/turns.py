@@ -6,7 +6,8 @@ import re
 from itertools import islice
 
 _NEXT = re.compile(
-    r"\n[ \t#*]{0,6}(?:(?:Human|User|Instruction|Question|Q|Problem|Exercise|Example|Task)(?:[ \t]\d{1,3})?[*]{0,2}[ \t]?[:.][*]{0,2}"
+    r"\n[ \t#*]{0,6}"
+    r"(?:(?:Human|User|Instruction|Question|Q|Problem|Exercise|Example|Task)(?:[ \t]\d{1,3})?[*]{0,2}[ \t]?[:.][*]{0,2}"
     r"|(?:Question|Problem|Exercise|Example|Task)[ \t]\d{1,3}[*]{0,2}(?=\n))\s{1,3}(?P<asked>\S[^\n]{8,1500})"
 )
 _SOLVED = re.compile(

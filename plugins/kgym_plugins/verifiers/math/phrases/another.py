@@ -14,14 +14,15 @@ ANOTHER = Table(
     "the value that follows is of something on the way, if the question does not say so",
     "within",
     Phrase(
-        rf"\b((?!second\s+(?:later|more)){ORDINAL_WORDS}|\d+(?:st|nd|rd|th))\s+(?!sides?\b|angles?\b|powers?\b|decimal\b|root\b|derivative\b)[a-z]+\b",
+        rf"\b((?!second\s+(?:later|more)){ORDINAL_WORDS}|\d+(?:st|nd|rd|th))\s+"
+        r"(?!sides?\b|angles?\b|powers?\b|decimal\b|root\b|derivative\b)[a-z]+\b",
         "another place in an order",
         "the fifth term is",
         "the third side is",
     ),
     Phrase(
-        r"\b(bad|unwanted|forbidden|excluded|invalid|complementary|unfavou?rable|opposite|previous|intermediate|wrong|incorrect"
-        r"|smaller|larger|other|next|corresponding)\s+(?!comes\b|is\b|words\b|hand\b)[a-z]+\b",
+        r"\b(bad|unwanted|forbidden|excluded|invalid|complementary|unfavou?rable|opposite|previous|intermediate|wrong"
+        r"|incorrect|smaller|larger|other|next|corresponding)\s+(?!comes\b|is\b|words\b|hand\b)[a-z]+\b",
         "another one",
         "the number of bad pairs is",
         "in other words the number is",
@@ -39,7 +40,8 @@ ANOTHER = Table(
         "the right answer is",
     ),
     Phrase(
-        r"\b(square|cube|reciprocal|inverse|half|double|negative)\s+of\s+(?:the|it|its|this|that)\b(?!\s+(?:sum|difference|product)\b)",
+        r"\b(square|cube|reciprocal|inverse|half|double|negative)\s+of\s+"
+        r"(?:the|it|its|this|that)\b(?!\s+(?:sum|difference|product)\b)",
         "what is made of it",
         "the square of the radius is",
         "the square is",
@@ -94,12 +96,14 @@ _PLACE_OF_EXTREME = re.compile(
 )
 """Before a place, which is not the value that is reached there."""
 _ASKS_PLACE = re.compile(
-    r"\b(?:where|when|which|occurs?|points?|coordinates?|location|attain\w*|reach\w*|achiev\w*|minimi[sz]\w*|maximi[sz]\w*|at\s+what|for\s+what)\b"
+    r"\b(?:where|when|which|occurs?|points?|coordinates?|location"
+    r"|attain\w*|reach\w*|achiev\w*|minimi[sz]\w*|maximi[sz]\w*|at\s+what|for\s+what)\b"
     r"|(?:value|number|integer|largest|smallest|least|greatest)\s+(?:of\s+)?\$[a-z]\$",
     re.IGNORECASE,
 )
 _WORKED_ON = re.compile(
-    r"\b(?:integrat|differentiat|multiply|divid|squar|add|subtract|doubl|halv|solv)ing\s+(?:(?:the|both|its|by)\s+)?[a-z]+",
+    r"\b(?:integrat|differentiat|multiply|divid|squar|add|subtract|doubl|halv|solv)ing\s+"
+    r"(?:(?:the|both|its|by)\s+)?[a-z]+",
     re.IGNORECASE,
 )
 """What a value is worked out from: integrating the density."""

@@ -78,15 +78,17 @@ RESULT = Table(
     "what follows on the line is the result",
     "begin",
     Phrase(
-        r"[*_#\s]{0,9}(?:result|output|total|value|solution|conclusion|ergebnis|résultat|resultado)(?:[*_]{0,2}\s?[:：]|\.[*_]{2})[*_\s]{0,4}",
+        r"[*_#\s]{0,9}(?:result|output|total|value|solution|conclusion|ergebnis|résultat|resultado)"
+        r"(?:[*_]{0,2}\s?[:：]|\.[*_]{2})[*_\s]{0,4}",
         "English, German, French, Spanish",
         "Result: 5",
         "The results: 5",
     ),
 )
 BECOMES = (
-    r"(?:simplif(?:y|ies|ied)|reduces?|reduced|works?\s+out|evaluates?|cancels?\s+down|boils?\s+down|comes?\s+out|converts?|rounds?)"
-    r"\s+(?:to|as|at)\b|(?:equals|corresponds\s+to|matches|turns\s+into|is\s+the\s+same\s+as|is\s+equivalent\s+to)\b"
+    r"(?:simplif(?:y|ies|ied)|reduces?|reduced|works?\s+out"
+    r"|evaluates?|cancels?\s+down|boils?\s+down|comes?\s+out|converts?|rounds?)\s+(?:to|as|at)\b"
+    r"|(?:equals|corresponds\s+to|matches|turns\s+into|is\s+the\s+same\s+as|is\s+equivalent\s+to)\b"
 )
 """Verbs between a value on the way and the one that is said in the end."""
 VERBS = Table(
@@ -94,8 +96,8 @@ VERBS = Table(
     "what follows is what the sentence says that something is",
     "within",
     Phrase(
-        r"\b(?:is|are|equals|equal to|with probability|gives|yields|get|obtain|be|was|were|has|have|makes|total of|comes? to"
-        r"|amounts? to|totals|(?:we|i)(?: would| will|'d|'ll)? (?:pick|choose|select|chose|go "
+        r"\b(?:is|are|equals|equal to|with probability|gives|yields|get|obtain|be|was|were|has|have"
+        r"|makes|total of|comes? to|amounts? to|totals|(?:we|i)(?: would| will|'d|'ll)? (?:pick|choose|select|chose|go "
         r"with|answer)|picks|chooses|selects)\s*:?\s+",
         "English",
         "the area is 5",
@@ -165,15 +167,17 @@ SUBORDINATE = Table(
         "$f(x) = cx$, and no such functions fail",
     ),
     Phrase(
-        r",?\s{1,9}(?:where|with)\s+\$[^$=<>]{1,24}\$\s+(?:is\s+|are\s+)?(?:an\s+)?arbitrary(?:\s+real)?(?:\s+(?:constants?|numbers?))?",
+        r",?\s{1,9}(?:where|with)\s+\$[^$=<>]{1,24}\$\s+"
+        r"(?:is\s+|are\s+)?(?:an\s+)?arbitrary(?:\s+real)?(?:\s+(?:constants?|numbers?))?",
         "what a letter stands for",
         "$ax$, where $a$ is arbitrary",
         "$ax$, where $a$ is 3",
     ),
     Phrase(
-        r",?\s{1,9}(?:for|where|with)\s+(?:(?:an?|any|some|all|each|every|the|arbitrary)\s+){0,2}(?:(?:real|complex|positive|nonnegative|non-negative)\s+)?"
-        r"(?:(?:integers?|constants?|parameters?|values?\s+of)\s+\$[^$=<>]{1,12}\$|\$[^$=<>]{1,12}\$\s+(?:(?:is|being|are)\s+)?(?:(?:an?|any)\s+)?"
-        r"(?:arbitrary\s+|real\s+)?(?:integer|constant|number)s?)",
+        r",?\s{1,9}(?:for|where|with)\s+(?:(?:an?|any|some|all|each|every|the|arbitrary)\s+){0,2}"
+        r"(?:(?:real|complex|positive|nonnegative|non-negative)\s+)?"
+        r"(?:(?:integers?|constants?|parameters?|values?\s+of)\s+\$[^$=<>]{1,12}\$|\$[^$=<>]{1,12}\$\s+"
+        r"(?:(?:is|being|are)\s+)?(?:(?:an?|any)\s+)?(?:arbitrary\s+|real\s+)?(?:integer|constant|number)s?)",
         "what a letter stands for",
         "$n\\pi$ for every integer $n$",
         "$n\\pi$ for $n = 2$",
@@ -241,7 +245,8 @@ RETRACTING = Table(
     "the answer before it is not the last word",
     "within",
     Phrase(
-        r"\b(?:wait|hold\s+on|on\s+second\s+thoughts?|actually|hmm+|no|wrong|incorrect|mistake|mistaken|not right|not correct)\b",
+        r"\b(?:wait|hold\s+on|on\s+second\s+thoughts?|actually|hmm+|no|wrong"
+        r"|incorrect|mistake|mistaken|not right|not correct)\b",
         "English",
         "Wait, let me check",
         "Let me check",
@@ -253,10 +258,10 @@ SUPPOSING = Table(
     "end",
     Phrase(
         r"\b(?:suppose|assum(?:e|ing)|if|whether|could|might|thought|imagine|claim(?:s|ed)?"
-        r"|expected)\b[^.!?;:,\n]{0,40}"
-        r"|\b(?:people|students|persons?|many|most|some|others|they|one|you|often)\b[^.!?;:,\n]{0,20}\b(?:believes?|thinks?|says?|claim|argue|guess|answer)\b"
-        r"[^.!?;:,\n]{0,20}"
-        r"|\b(?:common|popular|widespread|frequent|tempting|naive|intuitive|first|quick|usual)\s+(?:(?:belief|misconception|mistake|error|idea|guess|view)\b[^.!?;:,\n]{0,20})?",
+        r"|expected)\b[^.!?;:,\n]{0,40}|\b(?:people|students|persons?|many|most|some|others|they|one|you|often)\b"
+        r"[^.!?;:,\n]{0,20}\b(?:believes?|thinks?|says?|claim|argue|guess|answer)\b"
+        r"[^.!?;:,\n]{0,20}|\b(?:common|popular|widespread|frequent|tempting|naive|intuitive|first|quick|usual)\s+"
+        r"(?:(?:belief|misconception|mistake|error|idea|guess|view)\b[^.!?;:,\n]{0,20})?",
         "English",
         "Suppose that the ",
         "Suppose that. So the ",
@@ -287,25 +292,25 @@ DOUBTING = Table(
         "it has to be 12",
     ),
     Phrase(
-        r"\b(?:not sure|unsure|neither [^.]{1,60} nor|hardly|nobody|thinks?|(?:be|to) (?:shown?|proved?) that|prove that|\Awithout the|so "
-        r"far\Z|half of which"
-        r"|to (?:consider|check|rule out|add up|examine)|still (?:has|have|needs?) to"
-        r"|(?:only|just|merely|but|rough) an? (?:[a-z]+ )?(?:estimate|guess|approximation)|counted twice|which is wrong"
-        r"|(?:in|for) the (?:simpler|smaller|easier|example)|according to)\b",
+        r"\b(?:not sure|unsure|neither [^.]{1,60} nor|hardly|nobody|thinks?|(?:be|to) (?:shown?|proved?) that"
+        r"|prove that|\Awithout the|so far\Z|half of which|to (?:consider|check|rule out|add up|examine)"
+        r"|still (?:has|have|needs?) to|(?:only|just|merely|but|rough) an? (?:[a-z]+ )?(?:estimate|guess|approximation)"
+        r"|counted twice|which is wrong|(?:in|for) the (?:simpler|smaller|easier|example)|according to)\b",
         "something else than the result",
         "My friend thinks it is 12",
         "My friend has 12",
     ),
     Phrase(
         r"\b(?:someone|somebody|everyone|everybody|anyone|anybody)\b"
-        r"|(?<!table )(?<!theorem )(?<!formula )(?<!rule )(?<!lemma )(?<!definition )"
-        r"\b(?:says?|(?<!as\s)said|claims?|(?<!as\s)claimed|believe[sd]?|insists?|insisted|suspects?|suspected|assumed|supposes|reckons?|argued)\b",
+        r"|(?<!table )(?<!theorem )(?<!formula )(?<!rule )(?<!lemma )(?<!definition )\b(?:says?|(?<!as\s)said|claims?"
+        r"|(?<!as\s)claimed|believe[sd]?|insists?|insisted|suspects?|suspected|assumed|supposes|reckons?|argued)\b",
         "what others say",
         "My friend says it is 12",
         "My friend has 12",
     ),
     Phrase(
-        r"\b(?:is|are|was|were|would\s+be)\s+(?:an?\s+|the\s+)?(?:wrong|incorrect|false|mistaken)\b|\b(?:wrong|incorrect)\s+(?:answer|result|value)\b",
+        r"\b(?:is|are|was|were|would\s+be)\s+(?:an?\s+|the\s+)?(?:wrong|incorrect|false|mistaken)\b"
+        r"|\b(?:wrong|incorrect)\s+(?:answer|result|value)\b",
         "what is wrong",
         "12 is the wrong answer",
         "12 is the right answer",

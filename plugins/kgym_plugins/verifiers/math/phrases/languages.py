@@ -42,7 +42,8 @@ LANGUAGES = (
         r"(?:bonne\s+)?réponse(?:\s+(?:finale|correcte|exacte))?|résultat(?:\s+final)?",
         "est|sont",
         "donc|alors|ainsi|finalement",
-        r"donc|ainsi|par\s+conséquent|finalement|en\s+conclusion|au\s+total|on\s+(?:en\s+)?(?:obtient|trouve|conclut|déduit)|d'où",
+        r"donc|ainsi|par\s+conséquent|finalement|en\s+conclusion|au\s+total"
+        r"|on\s+(?:en\s+)?(?:obtient|trouve|conclut|déduit)|d'où",
         r"vaut|mesure|égale?\s+à|égal\s+à",
         r"c'est\s+(?:faux|incorrect|une\s+erreur)|(?:n'est\s+pas|pas)\s+(?:correct|juste|exact|bon|la\s+bonne)"
         r"|me\s+suis\s+trompé"
@@ -131,7 +132,8 @@ LANGUAGES = (
         r"(?:poprawna\s+|prawidłowa\s+)?odpowied[źz]|wynik",
         "to|jest|wynosi|brzmi",
         "więc|zatem",
-        r"zatem|więc|czyli|(?:po\s+\w+\s+(?:\w+\s+)?)?(?:otrzymujemy|dostajemy)(?:,?\s+że)?|ostatecznie|razem|stąd|w\s+sumie|podsumowując|łącznie",
+        r"zatem|więc|czyli|(?:po\s+\w+\s+(?:\w+\s+)?)?(?:otrzymujemy|dostajemy)(?:,?\s+że)?"
+        r"|ostatecznie|razem|stąd|w\s+sumie|podsumowując|łącznie",
         "wynosi|jest|równa\\s+się|ma|mają",
         r"to\s+(?:jest\s+)?(?:błąd|błędne|nieprawda|źle|niepoprawne)|nie\s+jest\s+(?:poprawn|prawidłow)|pomyli",
         ("Odpowiedź: 5", "Odpowiedź znamy"),

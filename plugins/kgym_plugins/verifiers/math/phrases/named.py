@@ -101,7 +101,8 @@ NAMED = Table(
         "nonzero",
     ),
     Phrase(
-        r"(?:set of |the )*(?:all|any|every|each) (?:(?:the|of) )*(?P<kind>(?:(?:positive|negative|non-?negative|non-?zero|even|odd|natural) )*)"
+        r"(?:set of |the )*(?:all|any|every|each) (?:(?:the|of) )*"
+        r"(?P<kind>(?:(?:positive|negative|non-?negative|non-?zero|even|odd|natural) )*)"
         r"(?P<noun>integers?|numbers?|n|k|m)(?: (?:values? )?(?:of )?[a-z])?|set of (?P<bare>integers)",
         _whole_numbers,
         "every positive integer n",

@@ -18,7 +18,8 @@ BESIDE = re.compile(r"\s\((?:\\?[$€£]\s?)?[\d.,]+\s?[^\W\d_]{0,8}\$?\)")
 """What is in brackets beside an amount: ($160)."""
 VERB_AFTER = re.compile(r"\s+(?:are|were|was|is|sold|left|remain|in|on|at|altogether|together)\b.*", re.IGNORECASE)
 AMOUNT = re.compile(
-    rf"(?<![\w.,$=+*/×-])(?P<number>{_NUMBER})\s+(?P<name>(?!(?:and|or|in|is|are|was|were|of|out|more|less|times|to|remain|left)\b)[^\W\d_][\w'-]*"
+    rf"(?<![\w.,$=+*/×-])(?P<number>{_NUMBER})\s+"
+    r"(?P<name>(?!(?:and|or|in|is|are|was|were|of|out|more|less|times|to|remain|left)\b)[^\W\d_][\w'-]*"
     r"(?:\s+(?!(?:and|or|in|on|is|are|was|were|of|out)\b)[^\W\d_][\w'-]*){0,2})",
     re.IGNORECASE,
 )

@@ -20,15 +20,16 @@ CLAUSES = Table(
     "what follows is what the sentence says in the end",
     "within",
     Phrase(
-        r"(?:\A|[,;:]\s+)(?:and\s+)?(?:so|hence|thus|therefore|consequently|that\s+is|i\.e\.|namely|meaning|in\s+other\s+words|(?:this|that|which)\s+means)"
-        r"(?:\s+that)?,?\s+(?!far\b)",
+        r"(?:\A|[,;:]\s+)(?:and\s+)?(?:so|hence|thus|therefore|consequently|that\s+is|i\.e\.|namely|meaning"
+        r"|in\s+other\s+words|(?:this|that|which)\s+means)(?:\s+that)?,?\s+(?!far\b)",
         "a consequence",
         "two sides are equal, so it is isosceles",
         "so far it is isosceles",
     ),
     Phrase(
-        r"\A(?:with|under|by|in|using|for)\s+(?:the|this|our|that)\s+(?:[a-z]+\s+){0,2}?(?:convention|indexing|definition|numbering|notation|divisor"
-        rf"|problem|setting|case)(?:\s+(?:{FORMULA}|of\s+the\s+[a-z]+|used|given|stated|here|above|we\s+use|asked\s+for)){{0,3}},?\s+(?=(?:it|this|the|there|we)\b)",
+        r"\A(?:with|under|by|in|using|for)\s+(?:the|this|our|that)\s+(?:[a-z]+\s+){0,2}?"
+        rf"(?:convention|indexing|definition|numbering|notation|divisor|problem|setting|case)(?:\s+(?:{FORMULA}|of\s+"
+        r"the\s+[a-z]+|used|given|stated|here|above|we\s+use|asked\s+for)){0,3},?\s+(?=(?:it|this|the|there|we)\b)",
         "a convention",
         "with the convention given here it is 5",
         "with the convention that others use it is 5",
@@ -46,8 +47,8 @@ CLAUSES = Table(
         "by the rules of chess it is so",
     ),
     Phrase(
-        r"\Ain\s+(?:component|vector|coordinate|decimal|exact|simplified|standard|scientific|polar|rectangular|factored|expanded|lowest|simplest)\s+"
-        r"(?:form|notation|terms|coordinates)s?,?\s+",
+        r"\Ain\s+(?:component|vector|coordinate|decimal|exact|simplified|standard|scientific|polar|rectangular|factored"
+        r"|expanded|lowest|simplest)\s+(?:form|notation|terms|coordinates)s?,?\s+",
         "a form",
         "in component form that is 2i",
         "in the form of a vector",
@@ -78,7 +79,8 @@ CLAUSES = Table(
         "Divide by 3",
     ),
     Phrase(
-        r"\A(?:по\s+(?:теореме|формуле|правилу)|nach\s+(?:dem|der)(?:\s+satz\s+(?:von|des))?|d'après(?:\s+(?:le|la)\s+\w+\s+de)?"
+        r"\A(?:по\s+(?:теореме|формуле|правилу)"
+        r"|nach\s+(?:dem|der)(?:\s+satz\s+(?:von|des))?|d'après(?:\s+(?:le|la)\s+\w+\s+de)?"
         r"|según(?:\s+(?:el|la)\s+\w+\s+de)?|per\s+il\s+teorema\s+di|z\s+twierdzenia)\s+\w+,?\s+",
         "a theorem that is used, in other languages",
         "по теореме Виета сумма равна 5",
@@ -97,7 +99,8 @@ CLAUSES = Table(
         "所以 x = 3",
     ),
     Phrase(
-        r"\A(?:definitely|clearly|certainly|obviously|simply|exactly|indeed|of\s+course|surely|in\s+short|in\s+summary|in\s+conclusion),?\s+",
+        r"\A(?:definitely|clearly|certainly|obviously|simply|exactly|indeed|of\s+course|surely"
+        r"|in\s+short|in\s+summary|in\s+conclusion),?\s+",
         "an emphasis",
         "definitely 32",
         "indefinitely",
@@ -117,8 +120,8 @@ CLAUSES = Table(
         "the one which is left",
     ),
     Phrase(
-        r"\A(?:since|because|as|by|after|using|with|from|counting|taking|doubling|simplifying|dividing|multiplying|adding|subtracting"
-        r"|in\s+total|altogether|together|finally|overall)\b[^,;:]{0,160},\s+",
+        r"\A(?:since|because|as|by|after|using|with|from|counting|taking|doubling|simplifying|dividing|multiplying"
+        r"|adding|subtracting|in\s+total|altogether|together|finally|overall)\b[^,;:]{0,160},\s+",
         "what comes before a main clause",
         "As two sides are equal, it is isosceles",
         "As two sides are equal",
@@ -130,22 +133,23 @@ OBJECTIONS = Table(
     "within",
     Phrase(
         r"(?:\A(?:however|but|yet),?|,\s+but|;\s+(?:however|but),?)\s+"
-        r"(?:(?:in\s+(?:fact|reality|truth)|actually|really|the\s+truth\s+is\s+that),?\s+)?"
-        rf"(?=(?:the|it|its|this|that|there|they|we|in|for|with|under|by|here|at|[a-z]{{2,20}}ing|{FORMULA})\b|{FORMULA})",
+        r"(?:(?:in\s+(?:fact|reality|truth)|actually|really|the\s+truth\s+is\s+that),?\s+)?(?=(?:the|it|its|this|that"
+        rf"|there|they|we|in|for|with|under|by|here|at|[a-z]{{2,20}}ing|{FORMULA})\b|{FORMULA})",
         "an objection",
         "they say 12, but the sum is 13",
         "not 12, but 13",
     ),
     Phrase(
-        rf"\Ainstead\s+of\s+(?:the\s+|an?\s+)?(?:{FORMULA}|\d[\d.,]*)(?:\s+[a-z]+)?,\s+(?=(?:the|it|this|there|they|we)\b)",
+        rf"\Ainstead\s+of\s+(?:the\s+|an?\s+)?(?:{FORMULA}|\d[\d.,]*)(?:\s+[a-z]+)?,\s+"
+        r"(?=(?:the|it|this|there|they|we)\b)",
         "a value that is replaced",
         "instead of 10 cents, it costs 5 cents",
         "instead, it costs 5 cents",
     ),
     Phrase(
-        r"\A(?:(?:sorry|oops|hmm+|oh),?\s+)?(?:my|the|that|this|it)\b[^;:]{0,60}?\b(?:was|is|were|had)\s+(?:an?\s+|in\s+)?(?:[a-z]+\s+)?"
-        r"(?:mistakes?|errors?|slips?|wrong|incorrect|false|mistaken)\b[^;:]{0,100}[;:]\s+"
-        rf"(?=(?:the|it|its|this|there|they|we|so)\b|{FORMULA})",
+        r"\A(?:(?:sorry|oops|hmm+|oh),?\s+)?(?:my|the|that|this|it)\b[^;:]{0,60}?\b(?:was|is|were|had)\s+"
+        r"(?:an?\s+|in\s+)?(?:[a-z]+\s+)?(?:mistakes?|errors?|slips?|wrong|incorrect|false|mistaken)\b"
+        rf"[^;:]{{0,100}}[;:]\s+(?=(?:the|it|its|this|there|they|we|so)\b|{FORMULA})",
         "a mistake that is admitted",
         "my first claim was a mistake; the value is 5",
         "my first claim was a mistake",
@@ -179,11 +183,12 @@ SUPPOSED = Table(
     "the sentence asks, supposes or doubts",
     "within",
     Phrase(
-        r"\b(?:so\s+far|if|whether|unless|suppos\w+|assum\w+|imagine|let|would|could|might|(?-i:may)|should|perhaps|maybe|probably|possibly"
-        r"|presumably|guess\w*|thinks?|thought|says?|believe\w*|try|trying|claim\w*|wonder|seems?|appears?|looks?"
-        r"|expect\w*|hope\w*|pretend|tempt\w*|naive\w*|hypothe\w+|provided|when|whenever|want\w*|need\s+to(?!\s+be\s)|have\s+to(?!\s+be\s)|must\s+show"
-        r"|asks?|asked|shown|proved?|ought|unclear|unknown|instead(?!\s+of)|otherwise"
-        r"|next,?\s+(?:we|i|let|consider|step|find|note|try|look)|now\s+consider|remains\s+to|one\s+case|first\s+case)\b|\?",
+        r"\b(?:so\s+far|if|whether|unless|suppos\w+|assum\w+|imagine|let|would|could|might|(?-i:may)|should"
+        r"|perhaps|maybe|probably|possibly|presumably|guess\w*|thinks?|thought|says?|believe\w*|try|trying|claim\w*"
+        r"|wonder|seems?|appears?|looks?|expect\w*|hope\w*|pretend|tempt\w*|naive\w*|hypothe\w+|provided|when|whenever"
+        r"|want\w*|need\s+to(?!\s+be\s)|have\s+to(?!\s+be\s)|must\s+show|asks?|asked|shown|proved?"
+        r"|ought|unclear|unknown|instead(?!\s+of)|otherwise|next,?\s+(?:we|i|let|consider|step|find|note|try|look)"
+        r"|now\s+consider|remains\s+to|one\s+case|first\s+case)\b|\?",
         "questions, suppositions and doubts",
         "it might be 12",
         "it is 12",
@@ -195,8 +200,9 @@ UNSAID = Table(
     "within",
     Phrase(
         r"\b(?:either|bad|unwanted|forbidden|hardly|nobody|example|simpler|which\s+(?:is|are)\s+wrong"
-        r"|(?<!have\s)(?<!need\s)(?<!found\s)(?<!out\s)to\s+(?:be|consider|check|examine|prove|show|verify|add|subtract|divide|rule|exclude)"
-        r"|wrong|incorrect\w*|false|mistak\w+|error|contradict\w*|impossible|invalid|extraneous|rejected|excluded|nonsense|absurd|cannot"
+        r"|(?<!have\s)(?<!need\s)(?<!found\s)(?<!out\s)to\s+"
+        r"(?:be|consider|check|examine|prove|show|verify|add|subtract|divide|rule|exclude)|wrong|incorrect\w*"
+        r"|false|mistak\w+|error|contradict\w*|impossible|invalid|extraneous|rejected|excluded|nonsense|absurd|cannot"
         r"|can't|never|neither|nor|without|fails?|ruled\s+out|too\s+(?:small|large|big|many|few|low|high))\b",
         "what is denied",
         "it cannot be 12",
@@ -211,8 +217,8 @@ UNSAID = Table(
         "it is 12",
     ),
     Phrase(
-        r"\b(?:about|approximately|around|roughly|nearly|almost|(?<!add\s)(?<!adds\s)up\s+to|below|above"
-        r"|over(?!\s+(?:the\s+)?\w+\s+(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b)|under|near)\s+(?:the\s+|an?\s+)?"
+        r"\b(?:about|approximately|around|roughly|nearly|almost|(?<!add\s)(?<!adds\s)up\s+to|below|above|over(?!\s+"
+        r"(?:the\s+)?\w+\s+(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b)|under|near)\s+(?:the\s+|an?\s+)?"
         rf"(?=\d|\\?\$|{FORMULA}|half\b|{'|'.join(sorted(NUMBER_WORDS - {'second', 'third'}))})|(?:≈|~)",
         "an estimate or a bound right before a value",
         "it is about 12",
@@ -226,7 +232,10 @@ NO = Table(
     Phrase(r"\b(?:not?|none)\b|n't\b", "English", "it isn't 5", "it is 5"),
 )
 
-_GAP = r"(?:(?:exactly|just|only|precisely|simply|always|also|then|therefore|thus|hence|now|still|all|both|clearly|indeed|equal\s+to)\s+)*"
+_GAP = (
+    r"(?:(?:exactly|just|only|precisely|simply|always|also|then|therefore|thus"
+    r"|hence|now|still|all|both|clearly|indeed|equal\s+to)\s+)*"
+)
 _SUBJECT = r"(?P<subject>\S(?:.{0,120}?\S)?)"
 _SAID = r"(?P<said>\S.{0,160})"
 _BE = r"(?:(?:\s+(?:is|are|was|were|must\s+be|has\s+to\s+be|equals?)|'s|'re)\b)"
@@ -238,11 +247,13 @@ _FORMS = (
     + "|ran|drove|rode|flew|swam|went|fell|rose|grew|sold|moved|travelled|traveled|walked|sailed"
 )
 _HAVE = (
-    r"(?:has|have|had|contains?|contained|holds?|held|includes?|leaves?|gets?|got|makes?|made|gives?|yields?|takes?|took|needs?|needed|earns?"
-    r"|earned|pays?|paid|costs?|weighs?|weighed|measures?|covers?|covered|averages?|averaged|writes?|wrote|types?|typed|reads?|prints?|printed"
-    r"|pumps?|pumped|produces?|produced|bakes?|baked|uses?|used|eats?|ate|drinks?|drank|sells?|sold|buys?|bought|saves?|saved|spends?|spent"
-    r"|scores?|scored|loses?|lost|receives?|received|carries|carried|collects?|collected|reaches|reached|obtains?|finds?|found|counts?"
-    r"|adds\s+up\s+to|comes?\s+to|leads?\s+to|amounts?\s+to|totals?|consists?\s+of|describes?|represents?|forms?|becomes?|determines?|defines?)"
+    r"(?:has|have|had|contains?|contained|holds?|held|includes?|leaves?|gets?|got|makes?|made|gives?"
+    r"|yields?|takes?|took|needs?|needed|earns?|earned|pays?|paid|costs?|weighs?|weighed|measures?|covers?"
+    r"|covered|averages?|averaged|writes?|wrote|types?|typed|reads?|prints?|printed|pumps?|pumped|produces?|produced"
+    r"|bakes?|baked|uses?|used|eats?|ate|drinks?|drank|sells?|sold|buys?|bought|saves?|saved|spends?|spent"
+    r"|scores?|scored|loses?|lost|receives?|received|carries|carried|collects?|collected|reaches|reached|obtains?"
+    r"|finds?|found|counts?|adds\s+up\s+to|comes?\s+to|leads?\s+to|amounts?\s+to|totals?|consists?\s+of|describes?"
+    r"|represents?|forms?|becomes?|determines?|defines?)"
 )
 _CARDINAL = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
 _ORDINAL = rf"(?:\d+(?:st|nd|rd|th)|(?:[a-z]{{3,9}}[ -]){{0,3}}(?:{ORDINAL_WORDS}))"
@@ -253,8 +264,8 @@ FRAMES = Table(
     "whole",
     Phrase(
         r"(?P<none>(?:(?:and|but)\s+)?(?:there(?:'s|\s+(?:is|are))"
-        rf"|(?:it|this|that|which|we|the\s+(?:given\s+)?(?:equation|system|inequality|problem)(?:\s+{FORMULA})?)\s+(?:has|have))"
-        r"\s+(?:no\s+(?:real\s+)?(?:solutions?|roots?|zeros))(?:\s+(?:in|over|among)\s.{1,30})?"
+        rf"|(?:it|this|that|which|we|the\s+(?:given\s+)?(?:equation|system|inequality|problem)(?:\s+{FORMULA})?)\s+"
+        r"(?:has|have))\s+(?:no\s+(?:real\s+)?(?:solutions?|roots?|zeros))(?:\s+(?:in|over|among)\s.{1,30})?"
         r"|no\s+(?:real\s+)?(?:number|value|integer|pair|solution)s?\s+(?:satisf(?:y|ies)|solves?|exists?)\b.{0,40})",
         "there is none",
         "there's no solution",
@@ -264,27 +275,31 @@ FRAMES = Table(
         rf"(?:only\s+)?(?:the\s+(?:value|solution|root|number|case)\s+)?(?P<said>{FORMULA}|-?\d[\d.,/]*)\s+"
         r"(?:is\s+(?:fine|valid|allowed|admissible|acceptable"
         r"|the\s+(?:only|unique)\s+(?:[a-z]+\s+)?(?:solution|root|value|possibility|choice|candidate|option|one)"
-        r"|a\s+valid\s+solution|left)|remains|works|survives|is\s+left|(?:satisf(?:y|ies)|meets?|fits?)\s+(?:the|all|both|every)\s+(?:[a-z]+\s+)?conditions?)"
+        r"|a\s+valid\s+solution|left)|remains|works|survives"
+        r"|is\s+left|(?:satisf(?:y|ies)|meets?|fits?)\s+(?:the|all|both|every)\s+(?:[a-z]+\s+)?conditions?)"
         r"(?:\s+and\s+is\s+the\s+(?:smallest|largest|least|greatest|only|first)(?:\s+[a-z]+){0,3})?",
         "a value that is kept",
         "the value 4 is fine",
         "the value 4 is odd",
     ),
     Phrase(
-        rf"(?:the|this|that)\s[^,]{{1,60}},\s+(?P<said>{FORMULA}|-?\d[\d.,/]*),\s+(?:is|gives|equals|must\s+be)\s+(?P<subject>[^,]{{1,60}})"
-        rf"|(?P<of>the\s[^,]{{1,60}}),\s+(?P<taken>{FORMULA}|-?\d[\d.,/]*),\s+(?:occurs|is\s+(?:reached|attained|achieved|taken))\s+(?:at|when|for)\s+{FORMULA}",
+        rf"(?:the|this|that)\s[^,]{{1,60}},\s+(?P<said>{FORMULA}|-?\d[\d.,/]*),\s+(?:is|gives|equals|must\s+be)\s+"
+        rf"(?P<subject>[^,]{{1,60}})|(?P<of>the\s[^,]{{1,60}}),\s+(?P<taken>{FORMULA}|-?\d[\d.,/]*),\s+"
+        rf"(?:occurs|is\s+(?:reached|attained|achieved|taken))\s+(?:at|when|for)\s+{FORMULA}",
         "a value in apposition",
         "the last remainder, 42, is the gcd",
         "the last remainder is the gcd, 42",
     ),
     Phrase(
-        rf"(?P<subject>the)\s+(?P<said>{_ORDINAL}\s+[a-z]+)\s+is\s+the\s+(?:first|last|only)(?:\s+(?!{ORDINAL_WORDS})[a-z]+){{0,8}}",
+        rf"(?P<subject>the)\s+(?P<said>{_ORDINAL}\s+[a-z]+)\s+is\s+the\s+"
+        rf"(?:first|last|only)(?:\s+(?!{ORDINAL_WORDS})[a-z]+){{0,8}}",
         "a place that is the first",
         "the fifth term is the first one that is negative",
         "the fifth term is the second one",
     ),
     Phrase(
-        r"(?P<said>[a-z0-9/-]+(?:\s+[a-z0-9/-]+){0,5}?(?:\s+of\s+(?:the\s+|a\s+|it\b)?[a-z]*)?)\s+(?:is|are|was|were)\s+(?:left|remaining)(?:\s+over)?",
+        r"(?P<said>[a-z0-9/-]+(?:\s+[a-z0-9/-]+){0,5}?(?:\s+of\s+(?:the\s+|a\s+|it\b)?[a-z]*)?)\s+"
+        r"(?:is|are|was|were)\s+(?:left|remaining)(?:\s+over)?",
         "what is left",
         "three quarters of the pizza are left",
         "three quarters of the pizza are eaten",
@@ -296,14 +311,15 @@ FRAMES = Table(
         "nine twelfths are simple",
     ),
     Phrase(
-        rf"(?P<said>(?:\d+|{_CARDINAL})(?:\s+[a-z]+){{0,2}}\s+(?:out\s+of|in)\s+(?:every\s+|the\s+)?[a-z0-9-]+)\s+(?!{BECOMES}|is\b|equals?\b)"
-        r"[a-z]+(?:\s+[a-z]+){0,4}",
+        rf"(?P<said>(?:\d+|{_CARDINAL})(?:\s+[a-z]+){{0,2}}\s+(?:out\s+of|in)\s+(?:every\s+|the\s+)?[a-z0-9-]+)\s+"
+        rf"(?!{BECOMES}|is\b|equals?\b)[a-z]+(?:\s+[a-z]+){{0,4}}",
         "a part of a whole",
         "3 students out of 4 play a sport",
         "3 students play a sport",
     ),
     Phrase(
-        rf"(?P<said>(?:an?\s+)?(?:\d+|dozen|{_CARDINAL})(?:\s+[a-z]+){{0,3}}?)\s+(?:are|were|have\s+to\s+be|need\s+to\s+be|must\s+be)\s+(?:in|on|at|inside|needed|required|used|possible)\b.{{0,60}}",
+        rf"(?P<said>(?:an?\s+)?(?:\d+|dozen|{_CARDINAL})(?:\s+[a-z]+){{0,3}}?)\s+(?:are|were|have\s+to\s+be"
+        r"|need\s+to\s+be|must\s+be)\s+(?:in|on|at|inside|needed|required|used|possible)\b.{0,60}",
         "things in a place",
         "a dozen eggs are in the box",
         "the eggs are in the box",
@@ -315,21 +331,24 @@ FRAMES = Table(
         "we left with 3",
     ),
     Phrase(
-        rf"{_SUBJECT}(?:\s+[a-z]+ed|{_BE}|\s+(?:comes?|came|finish(?:es)?|ends?|lies?|falls?|sits?|stands?|happens?|occurs?|ranks?|terminates?|belongs?\s+to))"
-        rf"(?:(?:\s+(?:up|positive|negative))?\s+(?:in|on)|(?<=to))\s+(?P<said>(?:(?:the|quadrant)\s+)?(?:[a-z0-9-]+|[IV]+)(?:\s+[a-z0-9-]+){{0,5}})",
+        rf"{_SUBJECT}(?:\s+[a-z]+ed|{_BE}|\s+(?:comes?|came|finish(?:es)?|ends?|lies?|falls?|sits?|stands?|happens?"
+        r"|occurs?|ranks?|terminates?|belongs?\s+to))(?:(?:\s+(?:up|positive|negative))?\s+(?:in|on)|(?<=to))\s+"
+        r"(?P<said>(?:(?:the|quadrant)\s+)?(?:[a-z0-9-]+|[IV]+)(?:\s+[a-z0-9-]+){0,5})",
         "in a place",
         "he finished in third place",
         "he finished the third place",
     ),
     Phrase(
-        rf"{_SUBJECT}(?:\s+(?:{_FORMS})|{_BE}\s+[a-z]+ing(?=\s+(?:at|by)\s))\s+(?:(?:at|by|for)\s+)?(?:an?\s+(?:average\s+)?(?:speed|rate|pace)\s+of\s+)?{_GAP}{_SAID}",
+        rf"{_SUBJECT}(?:\s+(?:{_FORMS})|{_BE}\s+[a-z]+ing(?=\s+(?:at|by)\s))\s+"
+        rf"(?:(?:at|by|for)\s+)?(?:an?\s+(?:average\s+)?(?:speed|rate|pace)\s+of\s+)?{_GAP}{_SAID}",
         "at a rate",
         "she runs at 8 metres per second",
         "8 metres",
     ),
     Phrase(
-        r"(?P<subject>\S.{0,80}?)\s+(?:holds?(?:\s+true)?|is\s+(?:true|satisfied|valid)|works|converges)\s+(?:exactly|precisely|only)?\s*for\s+"
-        rf"(?P<said>(?:all\s+(?:values\s+of\s+)?)?{FORMULA}|(?:every|all|any)\s+real\s+(?:numbers?|values?)(?:\s+of)?(?:\s+{FORMULA})?)",
+        r"(?P<subject>\S.{0,80}?)\s+(?:holds?(?:\s+true)?|is\s+(?:true|satisfied|valid)|works|converges)\s+"
+        rf"(?:exactly|precisely|only)?\s*for\s+(?P<said>(?:all\s+(?:values\s+of\s+)?)?{FORMULA}"
+        rf"|(?:every|all|any)\s+real\s+(?:numbers?|values?)(?:\s+of)?(?:\s+{FORMULA})?)",
         "true for all of these",
         f"the identity holds for all {FIRST_FORMULA}",
         f"the identity holds at {FIRST_FORMULA}",
@@ -350,7 +369,8 @@ FRAMES = Table(
         "two dozen eggs",
     ),
     Phrase(
-        rf"{_SUBJECT}\s+(?P<said>(?:(?:does|do)(?:\s+not|n't)\s+)?(?:absolutely\s+|conditionally\s+)?(?:converges?|diverges?|increases?|decreases?|intersect|coincide|exists?)"
+        rf"{_SUBJECT}\s+(?P<said>(?:(?:does|do)(?:\s+not|n't)\s+)?"
+        r"(?:absolutely\s+|conditionally\s+)?(?:converges?|diverges?|increases?|decreases?|intersect|coincide|exists?)"
         r"(?:\s+(?:absolutely|conditionally|uniformly))?)",
         "a verb that is a property",
         "the series diverges",
@@ -370,8 +390,9 @@ ALONE = Table(
     ),
     Phrase(r"(?:the\s+)?(?:option|choice)\s+\(?[A-J1-9]\)?(?:[).:]\s.{1,60})?", "a choice", "option B", "an option"),
     Phrase(
-        r"(?:the|an?)\s+(?:(?:open|closed|half-open|ordered|single|unique|integer|real|positive|solution|finite|whole)\s+)*"
-        rf"(?:interval|set|pair|triple|point|number|value|fraction|function|polynomial|vector|matrix)\s+(?P<said>{FORMULA})",
+        r"(?:the|an?)\s+(?:(?:open|closed|half-open|ordered|single|unique|integer"
+        r"|real|positive|solution|finite|whole)\s+)*(?:interval|set|pair|triple|point|number|value|fraction|function"
+        rf"|polynomial|vector|matrix)\s+(?P<said>{FORMULA})",
         "a formula and what it is",
         f"the open interval {FIRST_FORMULA}",
         "the open interval",
@@ -388,8 +409,8 @@ LABELLED = Table(
     "what follows on the line is the value of what the label names",
     "whole",
     Phrase(
-        rf"(?P<subject>(?:[A-Za-z-]+\s+){{0,5}}[A-Za-z-]+|{FORMULA})\s*:\s+(?P<said>(?:{FORMULA}(?:(?:,|,?\s+(?:and|or))\s*{FORMULA})*|-?\d[\d,.]*)"
-        r"(?:\s+[a-z]+){0,3})",
+        rf"(?P<subject>(?:[A-Za-z-]+\s+){{0,5}}[A-Za-z-]+|{FORMULA})\s*:\s+"
+        rf"(?P<said>(?:{FORMULA}(?:(?:,|,?\s+(?:and|or))\s*{FORMULA})*|-?\d[\d,.]*)(?:\s+[a-z]+){{0,3}})",
         "a label and a value",
         f"Interval of convergence: {FIRST_FORMULA}",
         f"the interval is {FIRST_FORMULA}",

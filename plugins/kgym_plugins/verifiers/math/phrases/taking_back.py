@@ -40,10 +40,11 @@ NAMED = (
 _PRONOUN = r"(?:that|this|it|which|these|those)"
 _RIGHT = (
     r"(?:(?:the|a|my|our)\s+)?(?:right|correct|valid|true|accurate|acceptable|admissible|possible|allowed"
-    r"|permissible|sensible|plausible|feasible)"
-    rf"(?:\s+{_WHICH}(?:one|{_NOUN}))?|the\s+{_WHICH}(?:final\s+)?answer|an?\s+(?:actual\s+)?solution|it|so"
+    rf"|permissible|sensible|plausible|feasible)(?:\s+{_WHICH}(?:one|{_NOUN}))?"
+    rf"|the\s+{_WHICH}(?:final\s+)?answer|an?\s+(?:actual\s+)?solution|it|so"
     r"|what\s+(?:(?:we|i|you)\s+(?:want|need|seek|look(?:ed)?\s+for|(?:are|were|am)\s+(?:after|looking\s+for))(?:ed)?"
-    r"|(?:is|was)\s+(?:wanted|asked|needed|required|sought)|the\s+(?:question|problem|task)\s+(?:wants|asks|asked|needs))"
+    r"|(?:is|was)\s+(?:wanted|asked|needed|required|sought)"
+    r"|the\s+(?:question|problem|task)\s+(?:wants|asks|asked|needs))"
 )
 _WRONG = (
     r"(?:wrong|incorrect|false|mistaken|invalid|erroneous|flawed|faulty|inaccurate|nonsense|nonsensical|absurd"
@@ -113,10 +114,11 @@ BY_NAME = Table(
         "We ignore the sign of x.",
     ),
     Phrase(
-        rf"\b(?:rul(?:es?|ing)\s+out\s+(?:{NAMED}|that|this|it)\b(?!\s+[a-z])|rul(?:es?|ing)\s+(?:{NAMED}|that|this|it)\s+out\b"
+        rf"\b(?:rul(?:es?|ing)\s+out\s+(?:{NAMED}|that|this|it)\b(?!\s+[a-z])"
+        rf"|rul(?:es?|ing)\s+(?:{NAMED}|that|this|it)\s+out\b"
         rf"|(?:makes?|making|leaves|leaving)\s+(?:{NAMED}|that|this|it)\s+(?:{_WRONG}){_NO_MORE}"
-        rf"|(?:must|should|have\s+to|had\s+to|need\s+to)\s+(?:reject|discard|exclude|dismiss|rule\s+out)\s+(?:{NAMED}|that|this|it)\b"
-        r"(?!\s+(?!above\b|answer\b|result\b|one\b|value\b|too\b)[a-z]{3}))",
+        r"|(?:must|should|have\s+to|had\s+to|need\s+to)\s+(?:reject|discard|exclude|dismiss|rule\s+out)\s+"
+        rf"(?:{NAMED}|that|this|it)\b(?!\s+(?!above\b|answer\b|result\b|one\b|value\b|too\b)[a-z]{{3}}))",
         "English",
         "The sum is odd, which rules out this value.",
         "The sum is odd, which rules out that root.",
