@@ -42,8 +42,8 @@ def write_named(path: Path, data: str | bytes) -> None:
 
 
 def unwritable(path: Path, error: OSError, option: str) -> KgymError:
-    """Return the error of a file or folder that the user named with `option`: ConfigError if the name is wrong, RunError
-    if the disk is.
+    """Return the error of a file or folder that the user named with `option`: ConfigError if the name is wrong,
+    RunError if the disk is.
     """
     kind = ConfigError if isinstance(error, WRONG_NAMES) else RunError
     return kind(f"cannot write {path}: {error.strerror or error}; choose another with {option}")

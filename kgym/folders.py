@@ -15,8 +15,8 @@ from pathlib import Path
 from kgym.errors import ConfigError
 
 LEFTOVER = re.compile(
-    r"\.(?:manifest\.json|metrics\.jsonl|summary\.json|results\.json|usage\.json|(?:step|part)-\d+\.(?:json|parquet))\.\d+\.tmp"
-    r"|\.step-\d+(?:\.old)?\.tmp",
+    r"\.(?:manifest\.json|metrics\.jsonl|summary\.json|results\.json|usage\.json"
+    r"|(?:step|part)-\d+\.(?:json|parquet))\.\d+\.tmp|\.step-\d+(?:\.old)?\.tmp",
     re.ASCII,
 )
 """Temporary names of the files that only the holder of a run's lock writes. Pages and pictures are not among them,

@@ -104,7 +104,8 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines = [
         "versions   " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()),
         *([f"commit     {commit}"] if commit else []),
-        f"system     {system['platform']}, {system['cores']} cores, {system['threads']} thread{'s' * (system['threads'] != 1)} of torch, {memory}",
+        f"system     {system['platform']}, {system['cores']} cores, "
+        f"{system['threads']} thread{'s' * (system['threads'] != 1)} of torch, {memory}",
         "           "
         + (", ".join(f"{name}={value}" for name, value in system["environment"].items()) or "no variables for threads"),
         f"devices    {', '.join(gpus) or 'no GPU'}",

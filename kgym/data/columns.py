@@ -155,8 +155,8 @@ def problems_of(
                 old := found[seen]["gold"], fields["gold"]
             ):
                 raise DataError(
-                    f"{row.where}: has the question of {lines[seen]} with another answer, {fields['gold']!r} instead of "
-                    f"{old!r}"
+                    f"{row.where}: has the question of {lines[seen]} with another answer, {fields['gold']!r} "
+                    f"instead of {old!r}"
                 )
         except DataError as error:
             bad, n_bad = bad or str(error), n_bad + 1

@@ -59,8 +59,10 @@ def of_all(text: str, question: str) -> str:
     """Return "all integers" and the like if the last sentence of a text says that what is asked holds for them, "no
     solution" if it says that nothing does; "" for all others.
 
-    >>> of_all("It holds for every integer $n$.", "When?"), of_all("So no such pair exists.", "Which?"), of_all("It holds for all $n > 1$.", "")
-    ('all integers', 'no solution', '')
+    >>> of_all("It holds for every integer $n$.", "When?"), of_all("So no such pair exists.", "Which?")
+    ('all integers', 'no solution')
+    >>> of_all("It holds for all $n > 1$.", "")
+    ''
     """
     line = text[-TAIL:].rstrip().rpartition("\n")[2]
     if len(line) > 4 * _LONGEST or not line.endswith((".", "!", "$")):

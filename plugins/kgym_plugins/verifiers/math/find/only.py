@@ -48,7 +48,8 @@ def only_new(clause: str, formulas: tuple[str, ...], question: str) -> str | Non
     """Return a clause from its only new value on, with "it" for values of the question; None if it has none, or says
     something else.
 
-    >>> [only_new(text, (), "What percentage of 40 is 10?") for text in ("this is 25% of 40", "this is 25% of the bill", "it is 2 or 3")]
+    >>> clauses = "this is 25% of 40", "this is 25% of the bill", "it is 2 or 3"
+    >>> [only_new(clause, (), "What percentage of 40 is 10?") for clause in clauses]
     ['25% of it', None, None]
     """
     if _ASIAN.search(clause):

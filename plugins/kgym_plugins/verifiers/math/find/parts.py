@@ -119,7 +119,9 @@ def _listed(sentence: str) -> list[tuple[str, str]]:
 
 
 def _clauses(sentence: str) -> list[tuple[str, str]]:
-    """Amounts in two clauses, of which the second one follows from the first: 42 people are on it, so 10 seats are free."""
+    """Amounts in two clauses, of which the second one follows from the first: 42 people are on it, so 10 seats are
+    free.
+    """
     clauses = CONSEQUENCE.split(sentence)
     if len(clauses) != 2:
         return []

@@ -1,5 +1,5 @@
-r"""Where a sentence says that it holds: "for $0 \le x \le 2$", "at $x = 3$", "if $x > 0$, then". A place of the question
-adds nothing; another place makes a statement one of something else.
+r"""Where a sentence says that it holds: "for $0 \le x \le 2$", "at $x = 3$", "if $x > 0$, then". A place of the
+question adds nothing; another place makes a statement one of something else.
 """
 
 import re
@@ -29,8 +29,10 @@ _SAYS_DOMAIN = re.compile(r"\bdomain\b|\bconverge", re.IGNORECASE)
 def without_place(sentence: str, formulas: tuple[str, ...], question: str) -> str:
     """Return a sentence without the place at its beginning, if this is the place of the question.
 
-    >>> without_place(f"for {FIRST_FORMULA} it is 5", ("$x > 0$",), "Find it for $x>0$."), without_place("for us it is 5", (), "")
-    ('it is 5', 'for us it is 5')
+    >>> without_place(f"for {FIRST_FORMULA} it is 5", ("$x > 0$",), "Find it for $x>0$.")
+    'it is 5'
+    >>> without_place("for us it is 5", (), "")
+    'for us it is 5'
     """
     match = _PLACE.match(sentence)
     if match is None:
@@ -64,7 +66,8 @@ def is_asked_place(place: str, question: str) -> bool:
 def is_another_place(sentence: str, question: str) -> bool:
     r"""Whether a sentence begins with a domain, and the question has only others for the same letter.
 
-    >>> is_another_place("For $x > 4$ it is $x$.", r"Find it for $0 \le x \le 4$."), is_another_place("For $x > 4$ it is $x$.", "Find it.")
+    >>> sentence = "For $x > 4$ it is $x$."
+    >>> is_another_place(sentence, r"Find it for $0 \le x \le 4$."), is_another_place(sentence, "Find it.")
     (True, False)
     """
     match = _DOMAIN_FIRST.match(sentence)

@@ -23,8 +23,8 @@ _UNSURE = re.compile(
 def replied(clause: str, question: str) -> str:
     """Return "yes" or "no" if a clause asserts or denies what the question asks; "" if it does neither.
 
-    >>> replied("it is not prime", "Is 91 prime?"), replied("91 is prime", "Is 91 prime?"), replied("91 is odd", "Is 91 prime?")
-    ('no', 'yes', '')
+    >>> [replied(clause, "Is 91 prime?") for clause in ("it is not prime", "91 is prime", "91 is odd")]
+    ['no', 'yes', '']
     """
     asked = [match["said"] for match in _QUESTION.finditer(question)]
     if len(asked) != 1 or NO.pattern.search(asked[0]) or re.search(r"\bor\b", asked[0]):

@@ -139,8 +139,9 @@ def sentence_value(said: str, *, elsewhere: bool = False) -> str | None:
     """Return the value of a sentence that an announcement is followed by; None if it is not a sentence, or says more
     than one value.
 
-    >>> sentence_value("There are **24** zeros."), sentence_value("Der Umfang ist 12 cm."), sentence_value("12 is the sum of 5 and 7")
-    ('24 zeros', '12 cm', None)
+    >>> sentences = "There are **24** zeros.", "Der Umfang ist 12 cm.", "12 is the sum of 5 and 7"
+    >>> [sentence_value(sentence) for sentence in sentences]
+    ['24 zeros', '12 cm', None]
     """
     if "\n" in said or (not _SENTENCE.match(said) and not (elsewhere and re.match(r"[^\W\d_]", said))):
         return None

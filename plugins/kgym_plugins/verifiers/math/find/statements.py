@@ -179,7 +179,8 @@ def stated(text: str, question: str) -> Statement | None:
 def matched(table: Table, text: str, question: str) -> bool:
     """Whether a text has a phrase of a table that the question does not have, or one right before a value.
 
-    >>> [matched(UNSAID, text, "How likely is at least one 6?") for text in ("at least one 6 has 11 of 36", "it is at least 5")]
+    >>> texts = "at least one 6 has 11 of 36", "it is at least 5"
+    >>> [matched(UNSAID, text, "How likely is at least one 6?") for text in texts]
     [False, True]
     """
     asked = question.casefold()

@@ -123,8 +123,10 @@ def asked_part(question: str) -> str:
 def of_another(before: str, question: str, *, places: bool = True) -> bool:
     """Whether what comes before a value says that it is of something else than what the question asks.
 
-    >>> of_another("The perimeter is", "Find the area."), of_another("The area is", "Find the area."), of_another("So it is", "Find it.")
-    (True, False, False)
+    >>> of_another("The perimeter is", "Find the area."), of_another("The area is", "Find the area.")
+    (True, False)
+    >>> of_another("So it is", "Find it.")
+    False
 
     `places`: also look for the words of the table, and not only for quantities.
     """
@@ -162,8 +164,8 @@ _POWER = re.compile(r"\W{0,3}([A-Za-z])\s?\^\s?\{?(\d)\}?\s*")
 def is_another_name(side: str, question: str) -> bool:
     """Whether a name with an index or an argument is in the question only with others: a_4 for a_5, f(1) for f(2).
 
-    >>> is_another_name("a_4", "Find $a_5$."), is_another_name("a_5", "Find $a_5$."), is_another_name("S_5", "Find $a_5$.")
-    (True, False, False)
+    >>> [is_another_name(name, "Find $a_5$.") for name in ("a_4", "a_5", "S_5")]
+    [True, False, False]
     """
     if (power := _POWER.fullmatch(side)) and re.search(rf"(?<![A-Za-z\\]){power[1]}(?![A-Za-z])", question):
         return re.search(rf"(?<![A-Za-z\\]){power[1]}\s?\^\s?\{{?{power[2]}\}}?(?!\d|\s?[-+*/^])", question) is None
@@ -191,7 +193,8 @@ _NO_NOUN = re.compile(r"(?:do|does|did|has|have|had|is|are|was|were|can|will|wou
 def is_another_thing(thing: str, question: str, *, stated: bool = False) -> bool:
     """Whether a counted thing is one that the question names, but not the one of which it asks how many there are.
 
-    >>> [is_another_thing(thing, "Of 9 cows, 3 sheep: how many animals are there?") for thing in ("sheep", "animals", "heads")]
+    >>> question = "Of 9 cows, 3 sheep: how many animals are there?"
+    >>> [is_another_thing(thing, question) for thing in ("sheep", "animals", "heads")]
     [True, False, False]
 
     `stated`: a statement is known to be about what the question names, so only a thing counts that it names first.

@@ -98,8 +98,9 @@ _MAY_CLOSE = re.compile(
 def without_closing(text: str) -> str:
     """Return a response without what follows its answer.
 
-    >>> without_closing("So it is 5. ∎"), without_closing("It is 5. Let me know if you need more!"), without_closing("It is 5.")
-    ('So it is 5.', 'It is 5.', 'It is 5.')
+    >>> responses = "So it is 5. ∎", "It is 5. Let me know if you need more!", "It is 5."
+    >>> [without_closing(response) for response in responses]
+    ['So it is 5.', 'It is 5.', 'It is 5.']
     """
     if _MAY_CLOSE.search(text, max(0, len(text) - _LONGEST)) is None:
         return text

@@ -109,8 +109,8 @@ VERBS = Table(
 BEFORE_FORMULA = frozenset(
     name_list(
         "functions function linear form all only unique solution solutions polynomial "
-        "functions at the a an point points equal to exactly given by simply just then also of value number interval vector set "
-        "matrix pair triple"
+        "functions at the a an point points equal to exactly given by simply just then also of "
+        "value number interval vector set matrix pair triple"
     )
 )
 """Words between a verb and a formula that are not part of what is said."""
@@ -204,7 +204,8 @@ PLACEHOLDER = Table(
 AROUND_NUMBER = frozenset(
     name_list(
         """
-    to for that which who whom with on from left remaining in at of and or when if because since more fewer less than as by are is was were
+    to for that which who whom with on from left remaining in at of and or when if because since
+    more fewer less than as by are is was were
     will can need needs have has had do does so then but while after before during until altogether together
     """
     )
@@ -339,8 +340,8 @@ NEGATING = Table(
 JOINING = frozenset(
     name_list(
         """
-    and or maybe perhaps possibly alternatively also either text quad qquad the answer answers is are it could be might else
-    otherwise as well
+    and or maybe perhaps possibly alternatively also either text quad qquad
+    the answer answers is are it could be might else otherwise as well
     et ou und oder y e o i lub a nebo и или và hoặc и 和 与 或 或者 及 と または 또는 和
     """
     )

@@ -39,8 +39,11 @@ _VALUE = (
 )
 NAMED_PART = re.compile(
     r"(?:\A|[,;]\s+(?:(?:and|so|while|und|et|y|e|и)\s+)?|\s(?:and|while|und|et|y|e|и)\s+)"
-    r"(?:(?P<inverted>beträgt|ist|betragen|lautet)\s+)?(?P<name>(?:(?:the|its|an?|der|die|das|le|la|el|il|lo|o|a|l')\s*)?[^\W\d_][^,;.$\d]{1,50}?)"
-    rf"(?:\s+(?:of\s+(?:\$[^$]{{1,12}}\$|it|them)\s+)?(?:is|are|equals|was|has|measures|{_VERBS})(?:\s+(?:equal\s+to|also|then|exactly))?|(?(inverted)|(?!)))\s+(?P<value>{_VALUE})(?!,?\s+(?:and\s+|or\s+)?(?:\$|\d))",
+    r"(?:(?P<inverted>beträgt|ist|betragen|lautet)\s+)?"
+    r"(?P<name>(?:(?:the|its|an?|der|die|das|le|la|el|il|lo|o|a|l')\s*)?[^\W\d_][^,;.$\d]{1,50}?)"
+    rf"(?:\s+(?:of\s+(?:\$[^$]{{1,12}}\$|it|them)\s+)?(?:is|are|equals|was|has|measures|{_VERBS})"
+    r"(?:\s+(?:equal\s+to|also|then|exactly))?|(?(inverted)|(?!)))\s+"
+    rf"(?P<value>{_VALUE})(?!,?\s+(?:and\s+|or\s+)?(?:\$|\d))",
     re.IGNORECASE,
 )
 """A thing, a verb and its value; in German the verb may be before the thing."""

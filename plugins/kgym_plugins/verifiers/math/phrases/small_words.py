@@ -15,8 +15,8 @@ SMALL = frozenset(
         exactly just only precisely simply indeed so hence thus therefore then also already ago up out down back
         here in total altogether overall different distinct possible possibilities outcomes ways way many much
         such valid time times term terms value number numbers numeral but if as than not while whose us again
-        finally next end ends finish finishes itself themselves method methods approach approaches both either expression function line curve
-        point points form interval set worth equal equivalent given required desired
+        finally next end ends finish finishes itself themselves method methods approach approaches both either
+        expression function line curve point points form interval set worth equal equivalent given required desired
     """
     )
 )

@@ -425,7 +425,8 @@ GENERIC = frozenset(
     given original whole total final full middle overall resulting required desired asked wanted average above only such
     now still then together altogether
     sum itself identity statement general coordinates interval set option choice
-    answer result value number amount case cases solution correct product quotient difference ratio part fraction probability chance share rest
+    answer result value number amount case cases solution correct
+    product quotient difference ratio part fraction probability chance share rest
     problem task question exercise
     person man woman boy girl child pupil runner maximum minimum equation system inequality expression power
     """

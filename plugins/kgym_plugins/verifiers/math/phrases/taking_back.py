@@ -241,8 +241,10 @@ _NEAR = 2
 def taken_back(rest: str, value: str = "") -> bool:
     """Whether the text after an answer takes it back; `value` is the answer, which may be named again.
 
-    >>> taken_back(". Oops, this answer is incorrect."), taken_back(". This is not a prime."), taken_back(". But 8 is not valid.", "8")
-    (True, False, True)
+    >>> taken_back(". Oops, this answer is incorrect."), taken_back(". This is not a prime.")
+    (True, False)
+    >>> taken_back(". But 8 is not valid.", "8")
+    True
     """
     if not _LETTERS.search(rest):
         return False
