@@ -19,7 +19,7 @@ import traceback
 import typing
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -141,7 +141,9 @@ def load(candidate: Candidate) -> PluginRecord:
             hooks.register(plugin)
             offers = _offers(hooks, candidate)
             old = tuple(hook for hook in REPLACED if implements(hooks, hook))
-        except (Exception, SystemExit) as error:  # other people's code: its errors are about that plugin alone
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # other people's code: its errors are about that plugin alone
             rest: dict[str, Any] = {"status": "broken", "error": error_line(error), "traceback": traceback.format_exc()}
         else:
             rest = {"status": "ok", "offers": offers, "hooks": hooks, "deprecated": old}
@@ -279,6 +281,15 @@ def _check_record(hook: str, info: Any) -> None:
         raise PluginError(
             f"{hook} yielded {reprlib.repr(info)}; name and target have to be strings, the name not empty"
         )
+    for attribute in fields(info):
+        value, default = getattr(info, attribute.name), attribute.default
+        if isinstance(default, tuple) and isinstance(value, list | tuple):
+            continue
+        if isinstance(default, str | int | tuple) and not isinstance(value, type(default)):
+            raise PluginError(
+                f"{hook} yielded {info.kind} {info.name!r} with {attribute.name}={reprlib.repr(value)}, which has to "
+                f"be of the type {type(default).__name__}"
+            )
 
 
 def call_one(hooks: pluggy.PluginManager, hook: str, **kwargs: Any) -> Any:

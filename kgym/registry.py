@@ -347,19 +347,20 @@ class Registry:
 
     def _named(self, kind: str, name: str) -> list[tuple[Info, PluginRecord]]:
         """Return the components that a name stands for; several are a clash. A short name stands for the newest version
-        in a namespace.
+        in a namespace, unless several distributions offer versions of it: installing one must not change a number.
         """
         offers = self._index.get((kind, name), [])
         if exact := [(info, record) for info, record in offers if identity(info) == name]:
             return exact
-        newest: dict[str, int] = {}
-        for info, _ in offers:
+        newest: dict[tuple[str, str], int] = {}
+        for info, record in offers:
             assert isinstance(info, EnvInfo)  # of other kinds the name is the identity
-            newest[info.namespace] = max(info.version, newest.get(info.namespace, 0))
+            key = info.namespace, record.origin
+            newest[key] = max(info.version, newest.get(key, 0))
         return [
             (info, record)
             for info, record in offers
-            if isinstance(info, EnvInfo) and info.version == newest[info.namespace]
+            if isinstance(info, EnvInfo) and info.version == newest[info.namespace, record.origin]
         ]
 
 

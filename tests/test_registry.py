@@ -105,6 +105,15 @@ BROKEN = {
     "returns no iterable": ("@hookimpl\ndef kgym_components():\n    return 3", "not iterable"),
     "has no name": ("@hookimpl\ndef kgym_components():\n    yield EnvInfo('', 'x:X')", "name not empty"),
     "has no target text": ("@hookimpl\ndef kgym_components():\n    yield EnvInfo('x', len)", "have to be strings"),
+    "has the name of one package": (
+        "@hookimpl\ndef kgym_components():\n    yield EnvInfo('x', 'x:X', needs='torch')",
+        "environment 'x' with needs='torch', which has to be of the type tuple",
+    ),
+    "has a version in words": (
+        "@hookimpl\ndef kgym_components():\n    yield EnvInfo('x', 'x:X', version='2')",
+        "version='2', which has to be of the type int",
+    ),
+    "panics on import": ("class Panic(BaseException): pass\nraise Panic('in Rust')", "Panic: in Rust"),
     "yields a name twice": (offering("verifier", "x", "x"), "'x' twice"),
 }
 
@@ -326,6 +335,17 @@ def test_a_short_name_in_two_namespaces_has_to_be_spelt_out(plug, tmp_path):
     with pytest.raises(PluginError, match="choose one: -p no:acme, or ask for 'acme/aime-v0' or 'kgym/aime-v2'"):
         found.info("environment", "aime")
     assert found.info("environment", "acme/aime-v0").target == "q:Q"
+
+
+def test_a_version_of_another_distribution_does_not_take_the_short_name(plug, tmp_path):
+    newer = "@hookimpl\ndef kgym_components():\n    yield EnvInfo('aime', 'q:Q', version=9)"
+    found = make_registry(
+        plug("p", ENVS, distribution="kgym"), plug("q", newer, distribution="acme-aime"), tmp=tmp_path
+    )
+    with pytest.raises(PluginError, match="choose one: -p no:acme-aime, or ask for 'kgym/aime-v2' or 'kgym/aime-v9'"):
+        found.info("environment", "aime")
+    assert found.info("environment", "kgym/aime-v9").target == "q:Q"
+    assert found.info("environment", "kgym/aime-v2").target == "m:V2"
 
 
 FAMILY = """
