@@ -57,6 +57,39 @@ def test_list(kgym):
     assert all(name in out for name in found)
 
 
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("pass", "AttributeError: 'Task' object has no attribute 'splits'"),
+        ("splits = 'train'", "splits are 'train'; they have to be a tuple of names"),
+        ("splits = (2024,)", "splits are (2024,); they have to be a tuple of names"),
+    ],
+)
+def test_an_environment_with_wrong_splits_is_named(source, why, tmp_path, capsys):
+    (tmp_path / "wrong.py").write_text(
+        "from kgym.hookspecs import *\nkgym_api = 1\n"
+        "@hookimpl\ndef kgym_components():\n    yield EnvInfo('wrong', 'wrong:Task')\n"
+        f"class Task:\n    def __init__(self, options): pass\n    {source}\n"
+    )
+
+    def said(*arguments):
+        status = main(["-p", str(tmp_path / "wrong.py"), *arguments])
+        return status, *capsys.readouterr()
+
+    status, out, _ = said("envs", "list", "--json")
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert status == 0
+    assert rows["wrong"]["error"] == f"environment 'kgym/wrong-v0' of plugin 'wrong': {why}"
+    assert rows["aime"]["splits"][:2] == ["train", "validation"]
+    assert why in said("envs", "show", "wrong")[2]
+    for command in (("plugins", "check"), ("envs", "check")):
+        status, out, err = said(*command, "wrong")
+        assert status == 1
+        assert why in out + err
+    configure()
+    register_envs()
+
+
 def test_show(kgym):
     status, facts, _ = kgym(
         "envs", "show", "tiny", "--set", "env.add=5", "--split", "validation", "--index", 2, "--json"

@@ -5,6 +5,7 @@ tests start.
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,6 +86,12 @@ def test_a_block_holds_the_argument_of_a_tool_with_one_text_and_json_for_others(
     env.reset(options={"index": 0})
     assert env.step('```add\n{"a": 1, "b": 2}\n```')[0][-1] == Message("tool", "3")
     env.setup.task._connection.close()
+
+
+def test_a_schema_that_allows_any_value():
+    listed = SimpleNamespace(name="note", description="Note it.", input_schema={"properties": {"it": True}})
+    tool = EnvSetup("mcp", {"command": COMMAND}).task._tool(listed)
+    assert (tool.main, tool.name) == (None, "note")
 
 
 def test_the_tools_are_part_of_what_makes_scores_comparable():

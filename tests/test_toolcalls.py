@@ -72,6 +72,11 @@ SUM = Call("calculator", {"expression": "1+2"})
             + '{"name": "x", "parameters": {}}',
             [SUM, Call("x", {})],
         ),
+        (
+            "llama",
+            '{"name": "calculator", "parameters": {"expression": "1+2"}};\r\n\t' * 2,
+            [SUM, SUM],
+        ),
         ("llama", "<|python_tag|>print(1)", [Call("python", {"code": "print(1)"})]),
         ("llama", '{"name": oops', [BadCall("the call is not JSON: '{\"name\": oops'")]),
         ("llama", 'The set {"a": 1} is fine', []),

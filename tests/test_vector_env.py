@@ -195,6 +195,8 @@ def test_a_mask_resets_whole_groups_and_leaves_the_others():
         ({"indices": [0]}, ConfigError, "1 indices for 2 groups"),
         ({"indices": [0, 9]}, ConfigError, "index=9"),
         ({"indices": [0, -1]}, ConfigError, "index=-1"),
+        ({"indices": [0, 2**63]}, ConfigError, "the largest number of an array"),
+        ({"indices": 0}, ConfigError, "indices=0 has to be a list"),
         ({"index": 0}, UnknownName, "did you mean 'indices'"),
         ({"attempt_offset": -1}, ConfigError, "attempt_offset"),
         ({"reset_mask": np.array([True, False, False, False])}, ConfigError, "cuts through a group"),

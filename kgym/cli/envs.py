@@ -94,12 +94,13 @@ def _list_members(args: argparse.Namespace) -> int:
 
 def _listed(info: EnvInfo, origin: str) -> dict[str, Any]:
     """Return the facts of a line; an environment that cannot be made is listed with the reason."""
+    from kgym.envs.setup import splits_of
     from kgym.envs.spec import EnvSpec
 
     splits: list[str] = []
     error = ""
     try:
-        splits = list(EnvSpec(info.id).task().splits)
+        splits = list(splits_of(EnvSpec(info.id).task()))
     except KgymError as caught:
         error = str(caught)
     return {"name": info.name, "id": info.id, "splits": splits, "summary": info.summary, "from": origin, "error": error}
@@ -109,19 +110,20 @@ def _listed(info: EnvInfo, origin: str) -> dict[str, Any]:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from kgym.envs.setup import EnvOptions, env_info
+    from kgym.envs.setup import EnvOptions, env_info, splits_of
 
     info = env_info(args.name)
     split, spec = _spec(args, args.name)
     task = spec.task()
+    splits = splits_of(task)
     # options of the verifier apply to this split
-    setup = replace(spec, split=args.split or split or task.splits[0]).setup()
+    setup = replace(spec, split=args.split or split or splits[0]).setup()
     facts = {
         "name": info.name,
         "id": info.id,
         "summary": info.summary,
         "from": registry().provider(EnvInfo.kind, args.name).origin,
-        "splits": {split: _size(task, split) for split in task.splits},
+        "splits": {split: _size(task, split) for split in splits},
         "facts": setup.facts(),
         "options": _options(EnvOptions, args.name, own=False)
         + _options(registry().options_model(EnvInfo.kind, args.name), args.name, own=True),

@@ -23,6 +23,7 @@ from kgym.types import Chat as Conversation
 from kgym.types import Episode, Problem, ProblemSource
 
 RENDER_MODES = ("ansi",)
+LARGEST = int(np.iinfo(np.int64).max)
 
 
 class ReasoningEnv(gymnasium.Env[Conversation, str]):
@@ -135,6 +136,8 @@ def whole(value: Any, name: str) -> int:
     """Return a whole number of 0 or more, also NumPy's, as an int. Raises ConfigError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
         raise ConfigError(f"{name}={value!r} has to be a whole number, 0 or more")
+    if value > LARGEST:
+        raise ConfigError(f"{name}={value} is above {LARGEST}, the largest number of an array")
     return int(value)
 
 

@@ -102,8 +102,9 @@ class EnvSetup:
         common, own = split_settings(name, settings)
         self.options = validated(EnvOptions, common, registry().key("environment", name))
         self.task = make_task(name, own)
+        splits = splits_of(self.task)
         with blaming(EnvInfo.kind, self.task):
-            splits, default_max_tokens = self.task.splits, self.task.max_tokens
+            default_max_tokens = self.task.max_tokens
         if self.options.split not in splits:
             raise UnknownName.near(f"split of {self.info.id}", self.options.split, splits)
         self.source: ProblemSource = source_of(self.task, self.options.split)
@@ -246,6 +247,15 @@ def verifier_of(task: Task, split: str) -> str:
         if split not in task.verifier:
             raise ComponentError(f"verifier has no entry for the split {split!r}; give one for each split")
         return task.verifier[split]
+
+
+def splits_of(task: Task) -> tuple[str, ...]:
+    """Return the names of a task's splits. Raises ComponentError if they are not names."""
+    with blaming(EnvInfo.kind, task):
+        splits: Any = task.splits
+        if isinstance(splits, str) or not splits or not all(isinstance(split, str) for split in splits):
+            raise ComponentError(f"splits are {reprlib.repr(splits)}; they have to be a tuple of names")
+        return tuple(splits)
 
 
 def source_of(task: Task, split: str) -> ProblemSource:

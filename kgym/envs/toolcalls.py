@@ -202,7 +202,7 @@ class Llama:
                 yield BadCall(f"the call is not JSON: {text[place : place + 40]!r}")
                 return
             yield _named(_sound(value))
-            place = end + len(text[end:]) - len(text[end:].lstrip("; \n"))
+            place = end + len(text[end:]) - len(text[end:].lstrip("; \t\r\n"))
 
 
 FORMATS: Mapping[str, Format] = {"fenced": Fenced(), "hermes": Hermes(), "llama": Llama()}

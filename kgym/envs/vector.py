@@ -11,7 +11,7 @@ Gymnasium's own vector environments work too, with one attempt in each slot and 
 `vectorization_mode="sync"`, or `"async"` with `vector_kwargs={"shared_memory": False}`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,8 @@ class ReasoningVectorEnv(VectorEnv[Observations, Actions, Array]):
         given = checked_options(options, ("indices", "reset_mask", "attempt_offset"))
         groups = self._groups_in(given.get("reset_mask"))
         if "indices" in given:
+            if not isinstance(given["indices"], Iterable):
+                raise ConfigError(f"indices={given['indices']!r} has to be a list with a problem for each group")
             indices = [whole(index, "index") for index in given["indices"]]
         else:
             indices = [self.setup.draw(self.np_random) for _ in groups]

@@ -23,11 +23,11 @@ from gymnasium.utils.env_checker import check_env
 
 from kgym.envs.env import ReasoningEnv
 from kgym.envs.registration import register_env
-from kgym.envs.setup import EnvSetup, verifier_of
+from kgym.envs.setup import EnvSetup, splits_of, verifier_of
 from kgym.envs.spec import EnvSpec
 from kgym.envs.task import Task
 from kgym.envs.vector import ReasoningVectorEnv
-from kgym.errors import EnvError, KgymError, MissingData, UnknownName
+from kgym.errors import ComponentError, EnvError, KgymError, MissingData, UnknownName
 from kgym.hookspecs import EnvInfo, VerifierInfo
 from kgym.registry import registry
 from kgym.testing.report import Report, maker, name_of, shown
@@ -114,7 +114,12 @@ def _check_prompts(task: Task, source: ProblemSource, sample: int) -> None:
 def findings(spec: EnvSpec, *, sample: int = SAMPLE) -> Iterator[tuple[str, str, str]]:
     """Yield for each check the split, the name of the check, and the failure ("" if it passed)."""
     setups: dict[str, EnvSetup] = {}
-    for split in spec.task().splits:
+    try:
+        splits = splits_of(spec.task())
+    except ComponentError as error:
+        yield spec.split, "construction", str(error)
+        return
+    for split in splits:
         given = {**spec.settings, "task": spec.name, "split": split}
         try:
             setups[split] = spec.with_split(split).setup()

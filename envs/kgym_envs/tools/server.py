@@ -93,8 +93,9 @@ class McpServer(ToolTask):
 
     def _tool(self, listed: Any) -> Tool:
         schema: dict[str, Any] = listed.input_schema
-        texts = [name for name, kind in schema.get("properties", {}).items() if kind.get("type") == "string"]
-        main = texts[0] if len(texts) == 1 == len(schema["properties"]) else None
+        known = schema.get("properties", {}).items()
+        texts = [name for name, kind in known if isinstance(kind, Mapping) and kind.get("type") == "string"]
+        main = texts[0] if len(texts) == 1 == len(known) else None
         return Tool(
             listed.name,
             " ".join((listed.description or listed.name).split()),
