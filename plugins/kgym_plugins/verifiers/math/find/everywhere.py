@@ -34,15 +34,17 @@ _STATED = (
     ),
 )
 _NONE = re.compile(
-    r"(?:there\s+(?:is|are)\s+)?no\s+such\s+[a-z]+(?:\s+of\s+[a-z]+)?(?:\s+exists?)?|there\s+(?:is|are)\s+no\s+"
-    r"(?:[a-z]+\s+){0,3}(?:\$[a-zA-Z]\$\s+|\$\([a-zA-Z,\s]+\)\$\s+)?(?:that|which|with|satisfying|such\s+that)\b.{0,80}"
+    r"(?:there\s+(?:is|are)\s+)?no\s+such\s+[a-z]+(?:\s+of\s+[a-z]+)?(?:\s+exists?)?"
+    r"|there\s+(?:is|are)\s+no\s+(?:[a-z]+\s+){0,3}(?:\$[a-zA-Z]\$\s+|\$\([a-zA-Z,\s]+\)\$\s+)?"
+    r"(?:that|which|with|satisfying|such\s+that)\b.{0,80}"
     r"|(?:it|this|(?:the|this)\s+(?:[a-z]+\s+){0,2}(?:equation|inequality|system|congruence))\s+"
     r"(?:does\s+not|doesn't)\s+have\s+(?:any|a)\s+(?:[a-z]+\s+)?(?:solutions?|roots?)",
     re.IGNORECASE,
 )
 _BEGINNING = re.compile(
-    r"\A(?:(?:so|hence|thus|therefore|consequently|it\s+follows\s+that|this\s+means(?:\s+that)?|we\s+"
-    r"(?:see|conclude)\s+that),?\s+)+|\A.*[,;:]\s+(?:(?:and\s+)?(?:so|hence|thus|therefore)\s+(?:that\s+)?)(?=\S)",
+    r"\A(?:(?:so|hence|thus|therefore|consequently|it\s+follows\s+that|this\s+means(?:\s+that)?"
+    r"|we\s+(?:see|conclude)\s+that),?\s+)+"
+    r"|\A.*[,;:]\s+(?:(?:and\s+)?(?:so|hence|thus|therefore)\s+(?:that\s+)?)(?=\S)",
     re.IGNORECASE,
 )
 _MAIN = re.compile(r"\A.*\s(?:and|so)\s+(?=(?:every|all|any|each)\s)", re.IGNORECASE)

@@ -97,8 +97,8 @@ VERBS = Table(
     "within",
     Phrase(
         r"\b(?:is|are|equals|equal to|with probability|gives|yields|get|obtain|be|was|were|has|have"
-        r"|makes|total of|comes? to|amounts? to|totals|(?:we|i)(?: would| will|'d|'ll)? (?:pick|choose|select|chose|go "
-        r"with|answer)|picks|chooses|selects)\s*:?\s+",
+        r"|makes|total of|comes? to|amounts? to|totals|(?:we|i)(?: would| will|'d|'ll)? "
+        r"(?:pick|choose|select|chose|go with|answer)|picks|chooses|selects)\s*:?\s+",
         "English",
         "the area is 5",
         "the area of 5",
@@ -176,8 +176,9 @@ SUBORDINATE = Table(
     Phrase(
         r",?\s{1,9}(?:for|where|with)\s+(?:(?:an?|any|some|all|each|every|the|arbitrary)\s+){0,2}"
         r"(?:(?:real|complex|positive|nonnegative|non-negative)\s+)?"
-        r"(?:(?:integers?|constants?|parameters?|values?\s+of)\s+\$[^$=<>]{1,12}\$|\$[^$=<>]{1,12}\$\s+"
-        r"(?:(?:is|being|are)\s+)?(?:(?:an?|any)\s+)?(?:arbitrary\s+|real\s+)?(?:integer|constant|number)s?)",
+        r"(?:(?:integers?|constants?|parameters?|values?\s+of)\s+\$[^$=<>]{1,12}\$"
+        r"|\$[^$=<>]{1,12}\$\s+(?:(?:is|being|are)\s+)?(?:(?:an?|any)\s+)?"
+        r"(?:arbitrary\s+|real\s+)?(?:integer|constant|number)s?)",
         "what a letter stands for",
         "$n\\pi$ for every integer $n$",
         "$n\\pi$ for $n = 2$",
@@ -259,9 +260,10 @@ SUPPOSING = Table(
     "end",
     Phrase(
         r"\b(?:suppose|assum(?:e|ing)|if|whether|could|might|thought|imagine|claim(?:s|ed)?"
-        r"|expected)\b[^.!?;:,\n]{0,40}|\b(?:people|students|persons?|many|most|some|others|they|one|you|often)\b"
-        r"[^.!?;:,\n]{0,20}\b(?:believes?|thinks?|says?|claim|argue|guess|answer)\b"
-        r"[^.!?;:,\n]{0,20}|\b(?:common|popular|widespread|frequent|tempting|naive|intuitive|first|quick|usual)\s+"
+        r"|expected)\b[^.!?;:,\n]{0,40}"
+        r"|\b(?:people|students|persons?|many|most|some|others|they|one|you|often)\b"
+        r"[^.!?;:,\n]{0,20}\b(?:believes?|thinks?|says?|claim|argue|guess|answer)\b[^.!?;:,\n]{0,20}"
+        r"|\b(?:common|popular|widespread|frequent|tempting|naive|intuitive|first|quick|usual)\s+"
         r"(?:(?:belief|misconception|mistake|error|idea|guess|view)\b[^.!?;:,\n]{0,20})?",
         "English",
         "Suppose that the ",

@@ -28,8 +28,9 @@ CLAUSES = Table(
     ),
     Phrase(
         r"\A(?:with|under|by|in|using|for)\s+(?:the|this|our|that)\s+(?:[a-z]+\s+){0,2}?"
-        rf"(?:convention|indexing|definition|numbering|notation|divisor|problem|setting|case)(?:\s+(?:{FORMULA}|of\s+"
-        r"the\s+[a-z]+|used|given|stated|here|above|we\s+use|asked\s+for)){0,3},?\s+(?=(?:it|this|the|there|we)\b)",
+        r"(?:convention|indexing|definition|numbering|notation|divisor|problem|setting|case)"
+        rf"(?:\s+(?:{FORMULA}|of\s+the\s+[a-z]+|used|given|stated|here|above|we\s+use|asked\s+for)){{0,3}},?\s+"
+        r"(?=(?:it|this|the|there|we)\b)",
         "a convention",
         "with the convention given here it is 5",
         "with the convention that others use it is 5",
@@ -201,9 +202,10 @@ UNSAID = Table(
     Phrase(
         r"\b(?:either|bad|unwanted|forbidden|hardly|nobody|example|simpler|which\s+(?:is|are)\s+wrong"
         r"|(?<!have\s)(?<!need\s)(?<!found\s)(?<!out\s)to\s+"
-        r"(?:be|consider|check|examine|prove|show|verify|add|subtract|divide|rule|exclude)|wrong|incorrect\w*"
-        r"|false|mistak\w+|error|contradict\w*|impossible|invalid|extraneous|rejected|excluded|nonsense|absurd|cannot"
-        r"|can't|never|neither|nor|without|fails?|ruled\s+out|too\s+(?:small|large|big|many|few|low|high))\b",
+        r"(?:be|consider|check|examine|prove|show|verify|add|subtract|divide|rule|exclude)"
+        r"|wrong|incorrect\w*|false|mistak\w+|error|contradict\w*|impossible|invalid|extraneous|rejected|excluded"
+        r"|nonsense|absurd|cannot|can't|never|neither|nor|without|fails?|ruled\s+out"
+        r"|too\s+(?:small|large|big|many|few|low|high))\b",
         "what is denied",
         "it cannot be 12",
         "it is 12",
@@ -217,8 +219,9 @@ UNSAID = Table(
         "it is 12",
     ),
     Phrase(
-        r"\b(?:about|approximately|around|roughly|nearly|almost|(?<!add\s)(?<!adds\s)up\s+to|below|above|over(?!\s+"
-        r"(?:the\s+)?\w+\s+(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b)|under|near)\s+(?:the\s+|an?\s+)?"
+        r"\b(?:about|approximately|around|roughly|nearly|almost|(?<!add\s)(?<!adds\s)up\s+to|below|above"
+        r"|over(?!\s+(?:the\s+)?\w+\s+(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?)\b)|under|near)\s+"
+        r"(?:the\s+|an?\s+)?"
         rf"(?=\d|\\?\$|{FORMULA}|half\b|{'|'.join(sorted(NUMBER_WORDS - {'second', 'third'}))})|(?:≈|~)",
         "an estimate or a bound right before a value",
         "it is about 12",
@@ -284,7 +287,8 @@ FRAMES = Table(
     ),
     Phrase(
         rf"(?:the|this|that)\s[^,]{{1,60}},\s+(?P<said>{FORMULA}|-?\d[\d.,/]*),\s+(?:is|gives|equals|must\s+be)\s+"
-        rf"(?P<subject>[^,]{{1,60}})|(?P<of>the\s[^,]{{1,60}}),\s+(?P<taken>{FORMULA}|-?\d[\d.,/]*),\s+"
+        r"(?P<subject>[^,]{1,60})"
+        rf"|(?P<of>the\s[^,]{{1,60}}),\s+(?P<taken>{FORMULA}|-?\d[\d.,/]*),\s+"
         rf"(?:occurs|is\s+(?:reached|attained|achieved|taken))\s+(?:at|when|for)\s+{FORMULA}",
         "a value in apposition",
         "the last remainder, 42, is the gcd",
