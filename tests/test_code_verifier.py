@@ -176,6 +176,12 @@ def test_a_result_that_leaves_a_name_of_the_statements_unset_is_wrong():
         assert verdict(gold, "def f(x): return []").label == "wrong"
 
 
+def test_equal_numbers_are_equal_in_any_order():
+    gold = Cases("call", (([1], [1.0, [2.0], {"x": 3}]),), function="f", compare="unordered").gold()
+    assert verdict(gold, "def f(x): return [[2], {'x': 3.0}, 1]").label == "correct"
+    assert verdict(gold, "def f(x): return [[2], {'x': 3.0}, True]").label == "wrong"
+
+
 def test_nan_is_the_result_where_it_is_expected():
     gold = Cases("call", (([1], [float("nan")]),), function="f").gold()
     assert verdict(gold, "def f(x): return [float('nan')]").label == "correct"
