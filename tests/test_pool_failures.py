@@ -46,6 +46,10 @@ class Rogue:
                 time.sleep(float(argument))
             case "exit":
                 os._exit(3)
+            case "fork":  # the child does not end by itself
+                if os.fork() == 0:
+                    raise ValueError
+                os.wait3(0) if argument else time.sleep(0.3)
             case "kill server":
                 os.kill(os.getppid(), signal.SIGKILL)
                 time.sleep(60)
@@ -232,6 +236,12 @@ def test_what_was_being_judged_when_the_fork_server_died_is_judged_again(pool):
 def test_an_item_that_kills_the_fork_server_is_named_and_its_neighbours_are_judged(pool):
     labels = in_time(lambda: judge(pool, *["x"] * 5, "kill server", *["y"] * 5))
     assert labels == ["correct"] * 5 + ["unscored:killed"] + ["wrong"] * 5
+
+
+def test_a_child_of_a_verifier_does_not_reply():
+    with pool_of(Rogue, workers=1) as pool:
+        labels = in_time(lambda: judge(pool, "x", *["fork", "x", "x", "y", "y"] * 2, "fork:and wait", "x"))
+    assert labels == ["correct", *["wrong", "correct", "correct", "wrong", "wrong"] * 2, "wrong", "correct"]
 
 
 def test_a_stopped_fork_server_is_replaced(pool, monkeypatch):

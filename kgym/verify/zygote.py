@@ -157,6 +157,7 @@ def _built(channel: socket.socket, target: Any, config: Mapping[str, Any]) -> Ve
 
 
 def _judge_all(channel: socket.socket, verifier: Verifier, cpu_s: float) -> None:
+    own = os.getpid()
     while True:
         batch: list[VerifyItem] | None = None
         with contextlib.suppress(MemoryError):
@@ -166,7 +167,10 @@ def _judge_all(channel: socket.socket, verifier: Verifier, cpu_s: float) -> None
             return
         for item in batch:
             _limit_cpu(cpu_s)
-            channel.sendall(_reply(verifier, item))
+            reply = _reply(verifier, item)
+            if os.getpid() != own:  # the verifier has forked, and the child returned: its reply would count for another
+                os._exit(0)
+            channel.sendall(reply)
 
 
 def _item(gold: str, response: str, question: str, problem_id: str, turns: Sequence[Sequence[str]]) -> VerifyItem:
