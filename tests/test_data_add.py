@@ -165,7 +165,7 @@ def test_one_question_with_two_answers_of_many_digits_is_refused_with_its_line(a
     rows = [{"question": "Q", "answer": digit * 5000} for digit in "89"]  # Python converts at most 4,300 digits
     status, _, err = add("mine", write(tmp_path / "x.jsonl", rows))
     assert status == 2
-    assert "x.jsonl line 2: the question of x.jsonl line 1 with another answer" in err
+    assert "x.jsonl line 2: has the question of x.jsonl line 1 with another answer" in err
 
 
 def test_columns_may_be_named(add, tmp_path, capsys):
