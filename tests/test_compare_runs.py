@@ -98,6 +98,20 @@ def test_a_difference_is_paired_by_problem_and_by_seed(four):
     assert each.over_seeds == (-math.inf, math.inf), "equal seeds have no spread to estimate an error from"
 
 
+def test_runs_with_one_seed_count_together_as_much_as_one_run(tmp_path, four):
+    """A setting that ran twice with a seed, as on a GPU, where the two differ: no run is left out."""
+    again = training(tmp_path / "low-0-again", lr=0.1, seed=0, scores=[1, 1, 1, 0])
+    found = compare([*four, again])
+    low = found.groups[0]
+    assert low.seeds == [0, 0, 1]
+    assert low.accuracies("validation") == pytest.approx({0: 50.0, 1: 50.0})  # of 25 and 75, and of 50
+    (each,) = found.differences
+    # means over seeds: of (1, 1/2, 1/2, 0) and (1, 1, 0, 0), and 1, 1, 1, 1/2
+    assert each.over_problems.difference == pytest.approx(0.875 - 0.5)
+    assert each.by_seed == pytest.approx((25, 50))
+    assert sum(each.by_seed) / 2 == pytest.approx(100 * each.over_problems.difference)
+
+
 def test_scores_of_unlike_problems_are_not_compared(tmp_path):
     one = training(tmp_path / "one", lr=0.1, seed=0, scores=[1, 0])
     other = training(tmp_path / "other", lr=0.3, seed=0, scores=[1, 1], max_tokens=99)

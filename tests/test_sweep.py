@@ -142,6 +142,19 @@ def test_mean_spread_and_interval_over_seeds(tmp_path):
     assert ("a=1", "final episode/tokens_mean") not in rows, "no run has it"
 
 
+@pytest.mark.parametrize(("accuracy", "tokens"), [(None, 0.0), (None, 7.0), (0.0, 0.0)])
+def test_an_evaluation_without_a_score_or_tokens_has_no_such_measure(tmp_path, accuracy, tokens):
+    """All completions unscored, or no prompt that leaves room for one: the others keep their table."""
+    runs = [run_of(["eval"], {}, seed, tmp_path) for seed in range(2)]
+    for run, figures in zip(runs, ((accuracy, tokens), (0.5, 10.0)), strict=True):
+        run.folder.mkdir(parents=True)
+        (run.folder / "results.json").write_text(json.dumps({"accuracy": figures[0], "tokens_mean": figures[1]}))
+    rows = {row.measure: row.by_seed for row in rows_of(runs, ["efficiency"])}
+    assert rows["efficiency"] == {1: 50.0}
+    assert rows["tokens"] == {0: tokens, 1: 10.0}
+    assert rows["accuracy"] == ({1: 50.0} if accuracy is None else {0: 0.0, 1: 50.0})
+
+
 def test_one_seed_has_no_spread_and_no_interval():
     row = Row("a", "accuracy", " points", {0: 3.0})
     assert row.mean == 3.0

@@ -5,6 +5,7 @@ folders --grouped--> [Group ...] --> keys that differ, figures, Difference of ea
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -82,8 +83,15 @@ class Group:
         return [run.seed for run in self.runs]
 
     def accuracies(self, label: str) -> dict[int, float]:
-        """Return the newest accuracy of each run that has one, in points, by seed."""
-        return {run.seed: 100 * run.scores[label].accuracy for run in self.runs if label in run.scores}
+        """Return the newest accuracy of the runs that have one, in points, by seed: the mean of runs with one seed."""
+        by_seed: dict[int, list[float]] = {}
+        for seed, result in self.results(label):
+            by_seed.setdefault(seed, []).append(100 * result.accuracy)
+        return {seed: math.fsum(found) / len(found) for seed, found in by_seed.items()}
+
+    def results(self, label: str) -> list[tuple[int, EvalResult]]:
+        """Return the newest result of each run that has one, with the seed of the run."""
+        return [(run.seed, run.scores[label]) for run in self.runs if label in run.scores]
 
 
 @dataclass(frozen=True)
@@ -197,11 +205,11 @@ def _differences(groups: Sequence[Group]) -> Iterable[Difference]:
 
 
 def _difference(first: Group, other: Group, label: str) -> Difference:
-    results = [[run.scores[label] for run in group.runs if label in run.scores] for group in (first, other)]
+    results = [group.results(label) for group in (first, other)]
     if not results[1]:
         return Difference(label, other.name, first.name, why_not="it has no such score yet")
-    reference = results[0][0]
-    for result in [*results[0], *results[1]]:
+    _, reference = results[0][0]
+    for _, result in [*results[0], *results[1]]:
         if result.comparability != reference.comparability:
             said_why = "; ".join(differences(reference.facts, result.facts))
             return Difference(label, other.name, first.name, why_not=f"they measure different things: {said_why}")
@@ -215,12 +223,16 @@ def _difference(first: Group, other: Group, label: str) -> Difference:
     return Difference(label, other.name, first.name, test, by_seed)
 
 
-def _mean_scores(results: Sequence[EvalResult]) -> dict[str, float]:
-    """Return the mean score over runs of each problem that has a score in all of them."""
-    common = set.intersection(*(set(result.scores) for result in results))
+def _mean_scores(results: Sequence[tuple[int, EvalResult]]) -> dict[str, float]:
+    """Return the mean score over seeds of each problem that has a score in all runs; `results` are with their seeds.
+
+    Runs with one seed count together as much as a single run with another.
+    """
+    runs = Counter(seed for seed, _ in results)
+    common = set.intersection(*(set(result.scores) for _, result in results))
     return {
-        name: math.fsum(result.scores[name] for result in results) / len(results)
-        for name in results[0].scores
+        name: math.fsum(result.scores[name] / runs[seed] for seed, result in results) / len(runs)
+        for name in results[0][1].scores
         if name in common
     }
 

@@ -30,8 +30,10 @@ def measured(run: Run, measure: str) -> float:
     name, *keys = measure.split()
     if name in SCORED:
         results = _table(run.done_file)
-        accuracy, tokens = float(results["accuracy"]), float(results["tokens_mean"])
-        return {"accuracy": 100 * accuracy, "tokens": tokens, "efficiency": 1000 * accuracy / tokens}[name]
+        # null if no completion could be judged
+        accuracy, tokens = (math.nan if results[key] is None else results[key] for key in ("accuracy", "tokens_mean"))
+        efficiency = 1000 * accuracy / tokens if tokens else math.nan  # no tokens if no prompt left room for one
+        return float({"accuracy": 100 * accuracy, "tokens": tokens, "efficiency": efficiency}[name])
     if name == "agreement":
         found = _table(run.done_file)
         return 100 * (1 - found["changed"] / found["answers"])
