@@ -257,6 +257,23 @@ def test_rescore_shows_what_changes(tmp_path, capfd):
     assert "has Parquet files of kgym" in err
 
 
+def test_rescore_leaves_completions_that_no_verifier_judged(tmp_path, capfd):
+    """Under the rule `zero` a completion that a budget ended is wrong, also with the right answer in a box."""
+    (tmp_path / "samples").mkdir()
+    cut = {"finish_reason": "length", "truncated": True}
+    rows = [
+        row(0, r"\boxed{1/2} and", "wrong", None) | cut | {"reason": "truncated"},
+        row(1, r"\boxed{1/2} \boxed{1/2}", "wrong", None) | cut | {"reason": "repetition"},
+        row(2, r"\boxed{1/2} and", "wrong", None) | cut | {"reason": "different"},  # judged, under the rule `score`
+    ]
+    write_table(tmp_path / "samples" / "part-00000.parquet", pa.Table.from_pylist(rows, schema=schema()))
+    _, out, _ = run(capfd, "rescore", str(tmp_path), "--verifier", "math", "--json")
+    facts = json.loads(out)
+    assert (facts["answers"], facts["changed"]) == (3, 1)
+    assert [example["attempt"] for change in facts["changes"] for example in change["examples"]] == [2]
+    assert facts["accuracy_now"] == pytest.approx(1 / 3)
+
+
 def test_trl_reward_funcs():
     reward = trl_reward()
     assert reward.__name__ == "kgym_reward", "TRL logs rewards by the function's name"

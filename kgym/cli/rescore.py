@@ -3,7 +3,8 @@ not changed.
 
     kgym rescore runs/eval-nano --verifier math
 
-RUN is a folder of kgym eval (its samples) or of kgym train (its episodes).
+RUN is a folder of kgym eval (its samples) or of kgym train (its episodes). A completion that was never judged, since a
+budget ended it and such completions count as wrong, stays wrong.
 """
 
 import argparse
@@ -19,7 +20,19 @@ from kgym.cli.settings import add_set, verifier_of
 from kgym.errors import ConfigError
 from kgym.types import Verdict, VerifyItem
 
-_COLUMNS = ["problem_id", "attempt", "question", "gold", "text", "pieces", "status", "answer", "score"]
+_COLUMNS = [
+    "problem_id",
+    "attempt",
+    "question",
+    "gold",
+    "text",
+    "pieces",
+    "status",
+    "reason",
+    "answer",
+    "score",
+    "truncated",
+]
 
 
 @dataclass
@@ -83,6 +96,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, and print."""
+    from kgym.envs.rules import CUT, OUT_OF_TURNS, REPEATED
     from kgym.runs.episodes import turns_of
     from kgym.verify.service import load_verifier
 
@@ -91,7 +105,14 @@ def run(args: argparse.Namespace) -> int:
     verifier = verifier_of(args.verifier, args.set)
     judge = load_verifier(args.verifier, verifier.options, limits=verifier.limits)
     found = Found(most_examples=args.examples)
-    for rows in _rows(args.run_folder):
+    by_rule = {(verdict.status, verdict.reason): verdict for verdict in (CUT, OUT_OF_TURNS, REPEATED)}
+    for batch in _rows(args.run_folder):
+        rows = []
+        for row in batch:
+            if row["truncated"] and (same := by_rule.get((row["status"], row["reason"]))) is not None:
+                found.add(row, same)
+            else:
+                rows.append(row)
         turns = [turns_of(row["text"], row["pieces"]) for row in rows]
         items = [
             VerifyItem(row["gold"], last, row["question"] or "", row["problem_id"], earlier)
