@@ -45,6 +45,13 @@ class Options(BaseModel):
         return {}
 
 
+def json_values(options: BaseModel) -> dict[str, Any]:
+    """Return options as JSON values. Sets are sorted: their order differs between processes, and with it a hash."""
+    values = options.model_dump(mode="json")
+    sets = [name for name, value in options if isinstance(value, set | frozenset)]
+    return values | {name: sorted(values[name], key=repr) for name in sets}
+
+
 def _whole_from_one_on(value: int | float) -> int | float:
     if value == int(value):
         return int(value)

@@ -17,6 +17,7 @@ from kgym import registry as registry_module
 from kgym.discovery import KINDS, RECORDS, Candidate, installed
 from kgym.errors import ConfigError, PluginError, UnknownName
 from kgym.hookspecs import REPLACED, AlgorithmInfo, BridgeInfo, EnvFamilyInfo, ShaperInfo, VerifierInfo
+from kgym.options import Options, json_values
 from kgym.registry import INHERITED, Registry, configure, registry, when_loaded
 
 
@@ -478,7 +479,7 @@ def test_a_kgymfile_is_a_plugin(tmp_path, monkeypatch):
 
 
 TARGETS = """
-from kgym.options import Options
+from kgym.options import Options, json_values
 from pydantic import Field
 
 class Part(Options):
@@ -559,6 +560,13 @@ def test_a_wrong_option_is_one_line_with_the_whole_key(targets, kind, name, valu
     with pytest.raises(error) as caught:
         targets.create(kind, name, values)
     assert str(caught.value) == message
+
+
+def test_a_set_among_options_is_stored_in_one_order():
+    class Chosen(Options):
+        names: frozenset[str] = frozenset({"zebra", "ape", "lion", "gnu", "cat", "dog"})
+
+    assert json_values(Chosen()) == {"names": ["ape", "cat", "dog", "gnu", "lion", "zebra"]}
 
 
 def test_an_option_with_an_alias_has_two_names(targets):

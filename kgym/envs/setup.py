@@ -24,7 +24,7 @@ from kgym.envs.task import Responds, Task
 from kgym.errors import ComponentError, ConfigError, PluginError, UnknownName
 from kgym.hookspecs import EnvInfo
 from kgym.limits import PoolLimits
-from kgym.options import Options, validated
+from kgym.options import Options, json_values, validated
 from kgym.registry import registry
 from kgym.types import Chat, Episode, Message, Problem, ProblemSource
 from kgym.verify.service import load_verifier
@@ -209,7 +209,7 @@ class EnvSetup:
                 "data_sha256": self.source.fingerprint,
                 "prompt_sha256": self.prompt_sha256,
                 "verifier": self.verifier_name,
-                "verifier_options": options.model_dump(mode="json"),
+                "verifier_options": json_values(options),
                 "max_tokens": self.budgets.max_tokens,
                 "context_tokens": self.budgets.context_tokens,
                 "max_segments": self.budgets.max_segments,

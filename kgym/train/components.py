@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from kgym.config import Component, plain
 from kgym.envs.spec import OF_VERIFIER, EnvSpec
-from kgym.options import Options
+from kgym.options import Options, json_values
 from kgym.registry import registry
 
 C = TypeVar("C", bound=Component)
@@ -37,7 +37,7 @@ def common_options(spec: EnvSpec) -> dict[str, Any]:
 
 def in_force(options: Options) -> dict[str, Any]:
     """Return options as plain JSON values, without those that JSON does not have."""
-    values = options.model_dump(mode="json")
+    values = json_values(options)
     return {key: value for key, value in values.items() if is_plain(value)}
 
 
