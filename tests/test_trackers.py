@@ -8,6 +8,7 @@ import logging
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -240,6 +241,23 @@ def test_a_tracker_that_cannot_begin_ends_the_run_before_it_begins(tmp_path, cap
 
 
 # --- small things -----------------------------------------------------------------------------------------------------
+
+
+def test_an_id_that_a_kill_interrupts_is_still_the_earlier_one(tmp_path, monkeypatch):
+    """wandb stores the id at each start; half a file would end the resumed run before it begins."""
+    remember(tmp_path, "wandb", "first")
+
+    def killed(path, text):
+        path.write_bytes(text[:5].encode())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        remember(tmp_path, "wandb", "second")
+    monkeypatch.undo()
+    assert remembered(tmp_path, "wandb") == "first"
+    remember(tmp_path, "wandb", "second")
+    assert remembered(tmp_path, "wandb") == "second"
 
 
 def test_figures_and_settings_for_other_programs(tmp_path):

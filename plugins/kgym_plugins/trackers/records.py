@@ -21,8 +21,11 @@ def remembered(run_folder: Path, tracker: str) -> str | None:
 
 
 def remember(run_folder: Path, tracker: str, run_id: str) -> None:
-    """Store the id, so that a resumed run continues there."""
-    _path(run_folder, tracker).write_text(json.dumps({"id": run_id}) + "\n")
+    """Store the id, so that a resumed run continues there. A kill leaves the earlier file or the new one."""
+    path = _path(run_folder, tracker)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps({"id": run_id}) + "\n")
+    temporary.replace(path)
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:
