@@ -27,7 +27,7 @@ import venv
 from pathlib import Path
 
 DATA = Path(__file__).parent.parent / "tests" / "data"
-NAMES = ("kinds", "golds-failed", "holdout", "kinds2", "holdout2", "holdout3", "kinds3")
+NAMES = ("kinds", "golds-failed", "holdout", "kinds2", "holdout2", "holdout3", "kinds3", "holdout4")
 SETS = {
     "developed against": sorted((DATA / "math_cases").glob("*.jsonl")),
     "first tries of before": [DATA / "math_cases_first_try" / f"{name}-2026-11.jsonl" for name in NAMES],

@@ -17,6 +17,7 @@ FILES = (
     "holdout2-2026-11.jsonl",
     "holdout3-2026-11.jsonl",
     "kinds3-2026-11.jsonl",
+    "holdout4-2026-11.jsonl",
 )
 CASES = [json.loads(line) for name in FILES for line in (FOLDER / name).read_text(encoding="utf-8").splitlines()]
 MISSED = json.loads((FOLDER / "missed.json").read_text(encoding="utf-8"))
