@@ -186,8 +186,8 @@ class RolloutConfig(Options):
     """Groups in a step."""
     group_size: int = Field(8, ge=1)
     """Attempts at each problem; they are compared with each other."""
-    temperature: Temperature = 1.0
-    """Sampling temperature; 1 samples from the policy itself, 0 is greedy."""
+    temperature: Temperature = Field(1.0, gt=0)
+    """Sampling temperature; 1 samples from the policy itself. With 0, all attempts at a problem would be equal."""
     stop: Stop = ()
     """Texts that end a completion, in addition to the model's end tokens: a list of them, or one."""
     loop_tokens: int | None = Field(None, ge=SHORTEST)

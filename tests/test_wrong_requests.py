@@ -34,7 +34,7 @@ NOT_A_FOLDER = "file cannot be a folder: it, or one of its parents, is a file; c
         ("sweep --out file train", f"argument --out: {NOT_A_FOLDER}"),
         ("stages --budgets 40 --out file", f"argument --out: {NOT_A_FOLDER}"),
         ("long2short shortest --model nano --out file/x", "argument --out: file/x cannot be a folder: it, or"),
-        ("train --set rollout.stop=", "rollout.stop.0='': must have at least 1 character"),
+        ("train --set rollout.stop=", "rollout.stop='': must have at least 1 character"),
         (
             "data curate x --min-rate 0.9 --max-rate 0.1",
             "curate: min_rate=0.9 is above max_rate=0.1; lower it or raise the other",
@@ -49,6 +49,8 @@ NOT_A_FOLDER = "file cannot be a folder: it, or one of its parents, is a file; c
         ("runs show runs/none", "runs/none is not a run folder: it does not exist; kgym runs list prints those below"),
         ("sft --data none.jsonl", "cannot read none.jsonl: No such file or directory"),
         ("reproduce none.toml", "cannot read the experiment none.toml: No such file or directory"),
+        ("reproduce k15 --env nope", "no environment named 'nope'; known: aime, "),
+        ("train --set rollout.temperature=0", "rollout.temperature=0: must be greater than 0"),
         ("leaderboard show --board folder", "cannot read the board folder: Is a directory"),
         ("leaderboard export --board board.csv -o folder", "cannot write folder: Is a directory; choose another with"),
         (f"runs view {EVALUATION} -o folder", "cannot write folder: Is a directory; choose another with -o"),

@@ -115,7 +115,12 @@ def _claims(given: str | None, experiment: "Experiment") -> list[str]:
 
 
 def _values(args: argparse.Namespace, experiment: "Experiment") -> tuple[str, dict[str, str]]:
-    """Return the base of the table, and the values that the command line sets."""
+    """Return the base of the table, and the values that the command line sets. Raises UnknownName for an environment
+    or a model that does not exist.
+    """
+    from kgym.hookspecs import EnvInfo
+    from kgym.registry import registry
+
     first = next(iter(experiment.bases))
     base = args.base if args.base in experiment.bases else first
     given = {"env": args.env, "judge": args.judge, "judge_template": args.judge_template}
@@ -125,6 +130,8 @@ def _values(args: argparse.Namespace, experiment: "Experiment") -> tuple[str, di
     for name in ("model", "judge"):
         if name in values or name == "model":
             _check_model(values.get(name, str(experiment.bases[base].get("model", ""))))
+    if args.env is not None:
+        registry().target(EnvInfo.kind, args.env)  # otherwise every run of the table would say that it does not exist
     return base, values
 
 

@@ -27,8 +27,8 @@ class OPDOptions(TokenLossOptions):
     """On-policy distillation."""
 
     teacher: str | None = Field(None, min_length=1)
-    """Model to learn from, with the tokenizer of the policy: a name, a folder, a run or a hub id. None is the model
-    that the run starts from.
+    """Model to learn from, with the tokenizer of the policy: a name, a folder, a run or a hub id. Set it:
+    without it the teacher is the model that the run starts from, and nothing is learned.
     """
     max_advantage: float = Field(5.0, gt=0)
     """Nats to which the advantage of a token is cut: a token that the teacher never writes would outweigh the others.
