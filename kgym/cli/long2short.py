@@ -97,6 +97,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the commands of a method, and compare."""
     from kgym.models.names import resolve_model
 
+    for name in ("steps", "problems", "samples", "max_tokens", "score"):
+        if (n := getattr(args, name, None)) is not None and n < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} {n}: must be 1 or more")
     resolve_model(args.model)
     if args.method == "merge" and not 0 < args.weight < 1:
         raise ConfigError(f"--weight {args.weight:g} is outside the range; set a number between 0 and 1, such as 0.5")

@@ -92,7 +92,9 @@ def bring(
 
 
 def _check_settings(places: Sequence[str], revision: str | None, wanted: Wanted) -> None:
-    """Raise ConfigError for a setting that would have no effect."""
+    """Raise ConfigError for a place without a name, and for a setting that would have no effect."""
+    if HUB in places:
+        raise ConfigError(f"{HUB} names no repository; give {HUB}OWNER/NAME")
     on_hub = [place.startswith(HUB) for place in places]
     if revision is not None and on_hub != [True]:
         raise ConfigError(
