@@ -195,5 +195,5 @@ def test_escape_sequences_do_not_reach_the_terminal(tmp_path, capsys):
 
 
 def test_an_unwritable_export_says_so(capsys):
-    assert main(["leaderboard", "export", "--board", "kgym_boards:published", "-o", "/proc/board.csv"]) == 1
+    assert main(["leaderboard", "export", "--board", "kgym_boards:published", "-o", "/proc/board.csv"]) == 2
     assert "choose another with -o" in capsys.readouterr().err
